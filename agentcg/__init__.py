@@ -1,0 +1,3 @@
+"""agentcg: an OS resource controller for sandboxed coding agents."""
+
+__version__ = "0.1.0"
