@@ -1,0 +1,60 @@
+# Every target does its own set-up on a fresh Debian-like machine, as root.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KERNEL ?= all
+
+.PHONY: setup acg wheel check test lint unit root vm lock openapi clean clean-coverage
+
+setup: $(VENV)/.stamp acg
+
+# uv comes from the index like any tool; the lock pins everything else by hash.
+$(VENV)/.stamp: requirements.lock
+	@tools/bootstrap $(PYTHON) $(VENV)
+	@touch $@
+
+acg: build/acg
+build/acg: $(wildcard daemon/acg/*.c daemon/acg/*.h) daemon/acg/Makefile agentcg/__init__.py
+	@command -v musl-gcc >/dev/null || tools/need musl-tools
+	@$(MAKE) --no-print-directory -C daemon/acg OUT=$(CURDIR)/build/acg
+
+wheel: setup
+	@rm -rf dist && $(BIN)/hatchling build -t wheel -d dist >/dev/null && ls dist/*.whl
+
+# Lint, types, contracts, unit tests: no VM, no root, under two minutes.
+check: setup lint unit
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+unit: setup
+	$(BIN)/coverage run -m pytest -q tests/unit tests/acg
+
+# The real kernel without a VM: a private cgroup2 mount in a cgroup namespace of its own.
+root: setup
+	tools/in-cgroup $(BIN)/coverage run -m pytest -q tests/root -m root --durations=10
+
+vm: wheel
+	$(BIN)/python -m vm_tests test --kernel $(KERNEL)
+
+test: clean-coverage check root vm
+	$(BIN)/coverage combine --quiet --keep $(wildcard .coverage.*) $(wildcard build/vm/*/vm-results/coverage/.coverage.*)
+	$(BIN)/coverage report --skip-covered --sort=cover
+
+clean-coverage:
+	@rm -f .coverage .coverage.*
+
+lock:
+	uv lock --quiet --upgrade
+	uv export --quiet --format requirements.txt --all-groups --no-emit-project -o requirements.lock
+
+openapi: setup
+	$(BIN)/python -m agentcg.api.openapi > docs/reference/openapi.json
+
+clean:
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache

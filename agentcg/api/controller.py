@@ -1,0 +1,134 @@
+"""All that the routes may ask of the daemon; `control` provides it, tests hand in a fake."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from agentcg.model.call import Call
+from agentcg.model.event import Event
+from agentcg.model.ids import CallId, SessionId
+from agentcg.model.intent import Intent
+from agentcg.model.view import CallView, HostView, Placement, SessionView
+from agentcg.model.wire import CallPatchBody, SessionBody
+
+
+class Door(StrEnum):
+    """Which of the two sockets a request came in by."""
+
+    ADMIN = "admin"
+    AGENT = "agent"
+
+
+class Role(StrEnum):
+    """What a caller may speak for: everything, one session, one call, or nothing."""
+
+    ADMIN = "admin"
+    SESSION = "session"
+    CALL = "call"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The process at the other end of a connection. `pidfd` pins it for the request's time."""
+
+    pidfd: int
+    pid: int
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A peer whose place among the cgroups is known. Only the cgroup says who it is."""
+
+    role: Role
+    peer: Peer
+    session: SessionId | None = None
+    call: CallId | None = None
+
+
+class Controller(Protocol):
+    """The daemon, seen from a door. Every method checks what the caller may do.
+
+    Objects of others do not exist for a caller: NotFoundError, not DeniedError. All errors are
+    `AgentcgError`s; anything else that escapes is a defect.
+    """
+
+    async def identify(self, peer: Peer, door: Door) -> Caller:
+        """Find out which session or call a peer belongs to."""
+        ...
+
+    async def open_session(self, caller: Caller, body: SessionBody) -> SessionView:
+        """Take charge of a container, a process tree, or the caller."""
+        ...
+
+    async def sessions(self, caller: Caller) -> Sequence[SessionView]:
+        """List the sessions that the caller may see."""
+        ...
+
+    async def session(self, caller: Caller, session: SessionId) -> SessionView:
+        """Read one session."""
+        ...
+
+    async def close_session(self, caller: Caller, session: SessionId) -> SessionView:
+        """Kill its calls and leave its cgroup as it was found."""
+        ...
+
+    async def declare(
+        self, caller: Caller, session: SessionId, intent: Intent, *, place: bool
+    ) -> CallView:
+        """Grant a call; with `place`, move the waiting caller into it."""
+        ...
+
+    async def run(self, caller: Caller, records: Sequence[tuple[str, str]]) -> Placement:
+        """Serve `acg run`: records are (tag, text) as the native client sent them."""
+        ...
+
+    async def calls(self, caller: Caller, *, everything: bool) -> Sequence[CallView]:
+        """List open calls; with `everything`, closed ones that are still remembered too."""
+        ...
+
+    async def call(self, caller: Caller, call: CallId) -> CallView:
+        """Read one call: grant, usage, and the outcome when it is over."""
+        ...
+
+    async def patch(self, caller: Caller, call: CallId, body: CallPatchBody) -> CallView:
+        """Change the limits of an open call, within the session's budget."""
+        ...
+
+    async def end(self, caller: Caller, call: CallId, exit_code: int | None) -> CallView:
+        """The harness says that the call is over."""
+        ...
+
+    async def freeze(self, caller: Caller, call: CallId) -> CallView:
+        """Stop every process of the call, and wait for it."""
+        ...
+
+    async def thaw(self, caller: Caller, call: CallId) -> CallView:
+        """Let a frozen call go on."""
+        ...
+
+    async def kill(self, caller: Caller, call: CallId) -> CallView:
+        """Kill every process of the call."""
+        ...
+
+    async def close(self, caller: Caller, call: CallId) -> CallView:
+        """Kill what is left and remove the leaf; answers when it is gone."""
+        ...
+
+    async def host(self, caller: Caller) -> HostView:
+        """The host's mechanisms and the daemon's counters."""
+        ...
+
+    async def open_calls(self) -> Sequence[Call]:
+        """All open calls, for the metrics."""
+        ...
+
+    def events(self, caller: Caller, after: int | None) -> AsyncIterator[Event]:
+        """Follow events behind `after` (0: all remembered; None: from now on).
+
+        A reader that is too slow gets a `lost` event. A refusal is raised by the call itself: at
+        the first step the answer has begun.
+        """
+        ...

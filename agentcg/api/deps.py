@@ -1,0 +1,44 @@
+"""What a route needs besides its body: the controller, who is calling, checked ids."""
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Path, Request
+
+from agentcg.api.controller import Caller, Controller, Role
+from agentcg.api.gate import Link
+from agentcg.errors import NotFoundError
+from agentcg.model import ids
+from agentcg.model.ids import CallId, SessionId
+
+
+def _controller(request: Request) -> Controller:
+    return cast(Controller, request.app.state.controller)
+
+
+async def identify(request: Request, controller: "TheController") -> Caller:
+    """Ask who is calling, once a request: a peer that keeps its connection may have moved."""
+    link: Link = request.state.link
+    caller = await controller.identify(link.peer, link.door)
+    counted = caller.role in {Role.SESSION, Role.CALL}
+    link.gate.claim(link, caller.session if counted else None)
+    return caller
+
+
+TheController = Annotated[Controller, Depends(_controller)]
+TheCaller = Annotated[Caller, Depends(identify)]
+
+
+def _session(caller: TheCaller, session: Annotated[str, Path(max_length=63)]) -> SessionId:
+    if session != "self":
+        return ids.session_id(session)
+    if caller.session is None:
+        raise NotFoundError("'self': the caller is in no session; name one by its id")
+    return caller.session
+
+
+def _call(call: Annotated[str, Path(max_length=63)]) -> CallId:
+    return ids.call_id(call)
+
+
+TheSession = Annotated[SessionId, Depends(_session)]
+TheCall = Annotated[CallId, Depends(_call)]

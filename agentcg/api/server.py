@@ -1,0 +1,90 @@
+"""Serves the API on sockets that are bound already, until told to stop.
+
+Uvicorn never binds by itself: given a path it makes the socket 0666.
+"""
+
+import asyncio
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+from typing_extensions import override
+
+from agentcg.api.app import create_app
+from agentcg.api.controller import Controller, Door
+from agentcg.api.gate import TOTAL, Gate
+from agentcg.api.protocol import PeerProtocol
+
+KEEP_ALIVE = 5
+GRACE = 2
+_MAX_HEAD = 16 * 1024
+# A full queue refuses a client that does not block, and its command then runs unmanaged.
+_BACKLOG = 1024
+
+
+async def serve(
+    controller: Controller, sockets: Mapping[Door, socket.socket], stop: asyncio.Event
+) -> None:
+    """Serve each door on its socket until `stop` is set; closes the sockets.
+
+    Requests under way get two seconds to finish; idle connections and streams end at once.
+    """
+    app = create_app(controller)
+    servers = [(_Server(_config(app, door), stop), sock) for door, sock in sockets.items()]
+    try:
+        async with asyncio.TaskGroup() as group:
+            for server, sock in servers:
+                group.create_task(server.serve(sockets=[sock]), name="api")
+    finally:
+        for server, _ in servers:
+            server.abort()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Signals are the daemon's business.
+        yield
+
+    @override
+    async def main_loop(self) -> None:
+        # Uvicorn's own wakes up ten times a second.
+        await self._stop.wait()
+
+    def abort(self) -> None:
+        """Break what is left, after a cancellation or when the grace is over."""
+        for server in getattr(self, "servers", []):
+            server.close()
+        for connection in list(self.server_state.connections):
+            cast(PeerProtocol, connection).transport.abort()
+
+
+def _config(app: Any, door: Door) -> uvicorn.Config:  # noqa: ANN401 - any ASGI application
+    return uvicorn.Config(
+        app,
+        http=cast(Any, partial(PeerProtocol, gate=Gate(door))),
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        # Its warnings are about malformed requests: any session could fill the log with them.
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        backlog=_BACKLOG,
+        # The gate refuses first, and with a problem document; this is the second line.
+        limit_concurrency=2 * TOTAL[door],
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        h11_max_incomplete_event_size=_MAX_HEAD,
+    )

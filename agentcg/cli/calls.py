@@ -1,0 +1,97 @@
+"""Commands about calls: ps, explain, kill, freeze, thaw."""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentcg.cli import output
+from agentcg.cli.output import Format, FormatOption
+from agentcg.cli.render import NONE, size, span
+
+if TYPE_CHECKING:
+    from agentcg.model.view import CallView
+
+CallArgument = Annotated[str, typer.Argument(help="A call's id, or an unambiguous beginning.")]
+_COLUMNS = ("CALL", "SESSION", "STATE", "MEMORY", "LIMIT", "CPU", "TIME", "COMMAND")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (ps, explain, kill, freeze, thaw):
+        app.command()(command)
+
+
+def ps(
+    *,
+    everything: Annotated[
+        bool, typer.Option("-a", "--all", help="Closed calls that are remembered, too.")
+    ] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """List calls, with what they use now."""
+    from agentcg.cli.link import client
+
+    with client() as daemon:
+        views = daemon.calls(everything=everything)
+    if form is Format.JSON:
+        output.json(views)
+    else:
+        output.table(_COLUMNS, [row(view) for view in views], right=(3, 4, 5, 6))
+
+
+def explain(call: CallArgument, form: FormatOption = Format.TABLE) -> None:
+    """Say in words what a call was granted and what became of it."""
+    from agentcg.cli.explain import sentences
+    from agentcg.cli.link import client, find
+
+    with client() as daemon:
+        view = find(daemon, call)
+    if form is Format.JSON:
+        output.json(view)
+    else:
+        for line in sentences(view):
+            output.line(line)
+
+
+def kill(call: CallArgument, form: FormatOption = Format.TABLE) -> None:
+    """Kill every process of a call."""
+    _act("kill", call, form)
+
+
+def freeze(call: CallArgument, form: FormatOption = Format.TABLE) -> None:
+    """Stop every process of a call."""
+    _act("freeze", call, form)
+
+
+def thaw(call: CallArgument, form: FormatOption = Format.TABLE) -> None:
+    """Let a frozen call go on."""
+    _act("thaw", call, form)
+
+
+def row(view: "CallView") -> Sequence[str]:
+    """One line of `ps`."""
+    call, usage = view.call, view.usage
+    began = call.started_at or call.declared_at
+    return (
+        call.id,
+        call.session,
+        call.state.value,
+        size(usage.memory),
+        size(call.grant.memory_limit),
+        NONE if usage.cpu is None else span(usage.cpu),
+        span(max(0.0, (call.ended_at or time.time()) - began)),
+        call.intent.command or call.intent.tool,
+    )
+
+
+def _act(verb: str, call: str, form: Format) -> None:
+    from agentcg.cli.link import client, find
+
+    with client() as daemon:
+        view = getattr(daemon, verb)(find(daemon, call).call.id)
+    if form is Format.JSON:
+        output.json(view)
+    else:
+        output.line(f"{view.call.id} is {view.call.state.value}")

@@ -1,0 +1,32 @@
+"""The `agentcg` command. Each command imports what it needs when it runs: `--help` is at once."""
+
+import os
+
+import typer
+
+from agentcg.cli import calls, events, local, run, sessions, setup
+from agentcg.cli.errors import Group
+
+app = typer.Typer(
+    cls=Group,
+    name="agentcg",
+    help="Resource control for sandboxed coding agents: one cgroup per tool call.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 4 not permitted. "
+    "AGENTCG_SOCKET names the daemon's socket.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _module in (sessions, calls, events, run, local, setup):
+    _module.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    if "_AGENTCG_COMPLETE" in os.environ:
+        # Else only its own --install-completion makes typer know the shells.
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
+    app(prog_name="agentcg")

@@ -1,0 +1,135 @@
+"""The client for asyncio programs."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx2
+
+from agentcg.client import asks, wire
+from agentcg.client.asks import Ask, Json
+from agentcg.model.event import Event
+from agentcg.model.view import CallView, HostView, SessionView
+from agentcg.model.wire import CallBody, CallPatchBody, SessionBody
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Speaks to the daemon; an async context manager. What is refused raises an AgentcgError.
+
+    UnavailableError: nobody listens at the socket. DeniedError: it may not be opened.
+    """
+
+    def __init__(self, socket: str | Path | None = None) -> None:
+        """Use `socket`, else the administrator's if it is accessible, else the agents'."""
+        self.socket = Path(socket) if socket is not None else wire.default_socket()
+        transport = httpx2.AsyncHTTPTransport(uds=str(self.socket))
+        # No proxy of the environment may come between.
+        self._http = httpx2.AsyncClient(
+            transport=transport, base_url=wire.BASE, timeout=wire.TIMEOUT, trust_env=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def open_session(self, body: SessionBody | Json) -> SessionView:
+        """Take charge of a container, the process tree of a pid, or the caller's own."""
+        return await self._ask(asks.open_session(body))
+
+    async def sessions(self) -> list[SessionView]:
+        """List the sessions that the caller may see."""
+        return await self._ask(asks.sessions())
+
+    async def session(self, session: str = "self") -> SessionView:
+        """Read one session."""
+        return await self._ask(asks.session(session))
+
+    async def close_session(self, session: str) -> SessionView:
+        """Kill its calls and leave its cgroup as it was found."""
+        return await self._ask(asks.close_session(session))
+
+    async def declare(self, body: CallBody | Json, session: str = "self") -> CallView:
+        """Declare a call and get its grant."""
+        return await self._ask(asks.declare(body, session))
+
+    async def calls(self, *, everything: bool = False) -> list[CallView]:
+        """List open calls; with `everything`, closed ones that are still remembered too."""
+        return await self._ask(asks.calls(everything=everything))
+
+    async def call(self, call: str) -> CallView:
+        """Read one call: grant, usage, and the outcome when it is over."""
+        return await self._ask(asks.call(call))
+
+    async def patch(self, call: str, body: CallPatchBody | Json) -> CallView:
+        """Change the limits of an open call."""
+        return await self._ask(asks.patch(call, body))
+
+    async def end(self, call: str, exit_code: int | None = None) -> CallView:
+        """Say that the call is over."""
+        return await self._ask(asks.end(call, exit_code))
+
+    async def freeze(self, call: str) -> CallView:
+        """Stop every process of the call."""
+        return await self._ask(asks.act(call, "freeze"))
+
+    async def thaw(self, call: str) -> CallView:
+        """Let a frozen call go on."""
+        return await self._ask(asks.act(call, "thaw"))
+
+    async def kill(self, call: str) -> CallView:
+        """Kill every process of the call."""
+        return await self._ask(asks.act(call, "kill"))
+
+    async def close(self, call: str) -> CallView:
+        """Kill what is left of the call; returns when it is gone."""
+        return await self._ask(asks.close(call))
+
+    async def host(self) -> HostView:
+        """Read which mechanisms work, and the daemon's counters."""
+        return await self._ask(asks.host())
+
+    async def metrics(self) -> str:
+        """The metrics in Prometheus' text format."""
+        return await self._ask(asks.metrics())
+
+    async def health(self) -> str:
+        """Return if the daemon answers."""
+        return await self._ask(asks.health())
+
+    async def events(
+        self, after: int | None = None, *, silence: float = wire.SILENCE
+    ) -> AsyncIterator[Event]:
+        """Follow events: those behind `after` first (0: all that are remembered), then new ones.
+
+        Ends with UnavailableError when nothing, not even a comment, comes for `silence` seconds.
+        """
+        params = {} if after is None else {"after": after}
+        timeout = httpx2.Timeout(silence, connect=wire.TIMEOUT.connect)
+        stream = self._http.stream("GET", "/v1/events", params=params, timeout=timeout)
+        with self._errors():
+            async with stream as response:
+                if response.is_error:
+                    wire.raise_problem(response.status_code, await response.aread())
+                async for message in httpx2.EventSource(response):
+                    yield wire.event(message)
+
+    async def _ask(self, ask: Ask[T]) -> T:
+        with self._errors():
+            response = await self._http.request(ask.method, ask.path, json=ask.body)
+        wire.raise_problem(response.status_code, response.content)
+        return ask.read(response.content)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx2.TransportError as error:
+            raise wire.transport_error(error, self.socket) from error

@@ -1,0 +1,97 @@
+"""What both clients share about the connection: which socket, and errors in our own terms."""
+
+import errno
+import os
+import socket
+import traceback
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from pydantic import TypeAdapter, ValidationError
+
+from agentcg import errors
+from agentcg.errors import AgentcgError, DeniedError, UnavailableError
+from agentcg.model.event import Event
+
+ADMIN = Path("/run/agentcg/admin.sock")
+AGENT = Path("/run/agentcg/agent/sock")
+BASE = "http://agentcg"
+# Closing a call waits until it is gone, reclaim and reaper included.
+TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
+# Comments come every 15 seconds: after three missed ones the daemon is taken for dead.
+SILENCE = 45.0
+
+_EVENT = TypeAdapter(Event)
+_BY_SLUG: dict[str, type[AgentcgError]] = {
+    one.slug: one
+    for one in vars(errors).values()
+    if isinstance(one, type) and issubclass(one, AgentcgError)
+}
+
+
+def default_socket() -> Path:
+    """The administrator's socket for those who may open it, else the agents'."""
+    return ADMIN if os.access(ADMIN, os.R_OK | os.W_OK) else AGENT
+
+
+def raise_problem(status: int, content: bytes) -> None:
+    """Raise the error that an answer stands for, if it stands for one.
+
+    Raises:
+        AgentcgError: of the class that the daemon raised.
+    """
+    if status < 400:
+        return
+    try:
+        problem: Any = TypeAdapter(dict[str, Any]).validate_json(content)
+    except ValidationError:
+        problem = {}
+    slug = str(problem.get("type", "")).rpartition(":")[2]
+    message = str(problem.get("detail") or f"the daemon answered with status {status}")
+    raise _error(_BY_SLUG.get(slug, AgentcgError), message)
+
+
+def transport_error(error: Exception, where: Path) -> AgentcgError:
+    """The error for a daemon that does not answer, or not to us."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        _close_leaked(cause)
+    if isinstance(cause, OSError) and cause.errno in {errno.EACCES, errno.EPERM}:
+        return DeniedError(f"{where}: permission denied; be root or a member of group agentcg")
+    if isinstance(error, httpx2.TimeoutException):
+        return UnavailableError(
+            f"{where}: the daemon does not answer in time; see `systemctl status agentcg`"
+        )
+    why = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)
+    return UnavailableError(
+        f"{where}: no daemon answers ({why or type(error).__name__}); start it with "
+        "`systemctl start agentcg`, or name its socket in AGENTCG_SOCKET"
+    )
+
+
+def _close_leaked(error: BaseException) -> None:
+    # The HTTP library leaves the socket of a refused connection open, for as long as somebody
+    # keeps the error (httpcore2 2.16, connect_unix_socket).
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        sock = frame.f_locals.get("sock")
+        if isinstance(sock, socket.socket):
+            sock.close()
+
+
+def event(message: httpx2.ServerSentEvent) -> Event:
+    """The record in a server-sent event."""
+    return _EVENT.validate_json(message.data)
+
+
+def _error(kind: type[AgentcgError], message: str) -> AgentcgError:
+    # Some classes compose their message of parts that the answer does not have apart.
+    error = kind.__new__(kind)
+    AgentcgError.__init__(error, message)
+    if isinstance(error, errors.ProcessGoneError):
+        error.pid = 0
+    elif isinstance(error, errors.CgroupError):
+        error.path, error.value, error.strerror, error.errno = "", None, None, None
+    return error

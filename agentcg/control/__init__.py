@@ -1,0 +1,1 @@
+"""The daemon: state, life-cycles and wiring; the only place that starts tasks."""

@@ -1,0 +1,203 @@
+"""The first half of a call's life: declared, given a leaf, started, changed, frozen."""
+
+import asyncio
+import contextlib
+import os
+from dataclasses import replace
+
+from agentcg.api.controller import Peer
+from agentcg.control import closing, running
+from agentcg.control.core import Core
+from agentcg.control.state import LiveCall, LiveSession
+from agentcg.enforce import limits, place
+from agentcg.errors import AgentcgError, CgroupError, ConflictError
+from agentcg.intent.redact import stored
+from agentcg.kernel import procfs
+from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.model.call import ALIVE, Call, CallState
+from agentcg.model.event import Kind
+from agentcg.model.grant import Grant
+from agentcg.model.ids import CallId, mint_call_id
+from agentcg.model.intent import Intent
+from agentcg.model.wire import CallPatchBody
+from agentcg.policy.admit import Defaults, Room, admit
+from agentcg.sandbox import tree
+from agentcg.telemetry import counters
+
+FREEZE_WITHIN = 5.0
+
+
+async def declare(core: Core, session: LiveSession, intent: Intent, peer: Peer | None) -> LiveCall:
+    """Grant a call and make its leaf; with `peer`, move that waiting process into it.
+
+    Everything before the first await is bookkeeping, so that two declarations at once cannot
+    both take the last of a budget. The journal knows of the call before the kernel does.
+    """
+    if intent.key is not None and (known := core.state.by_key(session, intent.key)) is not None:
+        return await _again(core, known, peer)
+    if session.closing:
+        raise ConflictError(f"session {session.record.id} is closing: open a new one")
+    grant = admit(intent, session.record, _room(session), _defaults(core))
+    intent = replace(intent, command=stored(intent.command, core.settings.store_commands))
+    record = Call(
+        _mint(core),
+        session.record.id,
+        intent,
+        grant,
+        declared_at=core.now(),
+        by_peer=peer is not None,
+    )
+    live = LiveCall(record, session)
+    core.state.add_call(live)
+    core.journal.put_call(live.record)
+    async with live.lock:
+        try:
+            leaf, enforced = await core.blocking(_make, core, live, peer)
+        except BaseException:
+            await asyncio.shield(closing.undo(core, live))
+            raise
+        core.state.add_leaf(live, leaf)
+        live.record = replace(
+            live.record, grant=replace(grant, enforced=enforced), cgroup_id=leaf.id
+        )
+        running.watch(core, live)
+        core.tell(
+            Kind.CALL_DECLARED, _words(live.record), session=session.record.id, call=live.record.id
+        )
+        if peer is None:
+            running.arm_start(core, live)
+            core.journal.put_call(live.record)
+        else:
+            _started(core, live, peer)
+    return live
+
+
+async def _again(core: Core, live: LiveCall, peer: Peer | None) -> LiveCall:
+    """The same key again: the same call, which may now be started."""
+    async with live.lock:
+        if peer is None:
+            return live
+        if live.state is not CallState.DECLARED or live.leaf is None:
+            raise ConflictError(
+                f"call {live.record.id} (call_id {live.record.intent.key!r}) is "
+                f"{live.state.value} already: declare a new call_id"
+            )
+        await core.blocking(place.place, live.leaf, pid=peer.pid, pidfd=peer.pidfd, root=core.root)
+        _started(core, live, peer)
+    return live
+
+
+def _make(core: Core, live: LiveCall, peer: Peer | None) -> tuple[CgroupDir, dict[str, str]]:
+    """Make, limit and fill the leaf: all the kernel work of a call, in one go, in a thread."""
+    session = live.session
+    live.calls_oom = counters.own_oom(session.tree.calls)
+    live.session_oom = counters.own_oom(session.tree.session)
+    leaf = tree.leaf(session.tree, live.record.id)
+    try:
+        enforced = limits.apply(leaf, live.record.grant, core.host)
+        if peer is not None:
+            place.place(leaf, pid=peer.pid, pidfd=peer.pidfd, root=core.root)
+    except BaseException:
+        leaf.close()
+        raise
+    return leaf, enforced
+
+
+def _started(core: Core, live: LiveCall, peer: Peer) -> None:
+    start_ticks = None
+    with contextlib.suppress(AgentcgError):
+        start_ticks = procfs.start_time(peer.pid)
+    live.pidfd = os.dup(peer.pidfd)
+    running.started(core, live, peer.pid, start_ticks)
+    core.spawn(running.follow(core, live))
+
+
+async def patch(core: Core, live: LiveCall, body: CallPatchBody) -> None:
+    """Change an open call's limits, within the session's budget, as a fresh admission would."""
+    async with live.lock:
+        old = live.record
+        if old.state not in ALIVE and old.state is not CallState.DECLARED:
+            raise ConflictError(f"call {old.id} is {old.state.value}: its limits no longer matter")
+        change = body.intent_of(old.intent)
+        grant = admit(change, live.session.record, _room(live.session, but=old.id), _defaults(core))
+        leaf = _leaf(live)
+        enforced = await core.blocking(limits.apply, leaf, grant, core.host)
+        live.record = replace(old, intent=change, grant=replace(grant, enforced=enforced))
+        core.journal.put_call(live.record)
+        running.arm_deadline(core, live)
+        core.tell(Kind.CALL_CHANGED, _words(live.record), session=old.session, call=old.id)
+
+
+async def freeze(core: Core, live: LiveCall, *, frozen: bool) -> None:
+    """Stop or resume every process of a call, and wait until the kernel says so."""
+    target, source = (
+        (CallState.FROZEN, CallState.RUNNING) if frozen else (CallState.RUNNING, CallState.FROZEN)
+    )
+    async with live.lock:
+        if live.state is target:
+            return
+        if live.state is not source:
+            raise ConflictError(
+                f"call {live.record.id} is {live.state.value}, not {source.value}: "
+                f"only a {source.value} call can become {target.value}"
+            )
+        leaf = _leaf(live)
+        await core.blocking(leaf.freeze, frozen=frozen)
+        await _until_frozen(core, live, leaf, frozen=frozen)
+        live.record = live.record.to(target)
+        core.journal.put_call(live.record)
+        kind = Kind.CALL_FROZEN if frozen else Kind.CALL_THAWED
+        core.tell(kind, target.value, session=live.record.session, call=live.record.id)
+
+
+async def _until_frozen(core: Core, live: LiveCall, leaf: CgroupDir, *, frozen: bool) -> None:
+    try:
+        async with asyncio.timeout(FREEZE_WITHIN):
+            while True:
+                live.changed.clear()
+                events = await core.blocking(leaf.read_keyed, "cgroup.events")
+                if events.get("frozen") == int(frozen) or not events.get("populated"):
+                    return
+                await live.changed.wait()
+    except TimeoutError:
+        raise CgroupError(
+            leaf.path / "cgroup.freeze", str(int(frozen)), f"not done within {FREEZE_WITHIN:g} s"
+        ) from None
+
+
+def _leaf(live: LiveCall) -> CgroupDir:
+    if live.leaf is None:
+        raise ConflictError(f"call {live.record.id} has no cgroup yet: try again")
+    return live.leaf
+
+
+def _room(session: LiveSession, *, but: CallId | None = None) -> Room:
+    others = [c.record.grant for c in session.calls.values() if c.record.id != but]
+    load: dict[int, int] = {}
+    for grant in others:
+        for cpu in grant.cpus or ():
+            load[cpu] = load.get(cpu, 0) + 1
+    return Room(
+        calls_limit=None if session.caps is None else session.caps.calls_memory,
+        guaranteed=sum(g.memory_guarantee for g in others),
+        open_calls=len(others),
+        cpus=session.cpus,
+        cpu_load=load,
+    )
+
+
+def _defaults(core: Core) -> Defaults:
+    calls = core.settings.calls
+    return Defaults(calls.memory_limit, calls.pids, calls.deadline)
+
+
+def _mint(core: Core) -> CallId:
+    while True:
+        minted = mint_call_id()
+        if minted not in core.state.calls and core.journal.call(minted) is None:
+            return minted
+
+
+def _words(call: Call) -> str:
+    grant: Grant = call.grant
+    return f"{call.intent.tool} limit={grant.memory_limit} guarantee={grant.memory_guarantee}"

@@ -1,0 +1,88 @@
+"""What every part of the daemon works with, and how it does blocking work and starts tasks."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+from agentcg.control.journal import Journal
+from agentcg.control.state import State
+from agentcg.errors import AgentcgError
+from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.kernel.watch import Watch
+from agentcg.model.event import Event, Kind
+from agentcg.model.host import Host
+from agentcg.settings import Settings
+from agentcg.telemetry.bus import Bus
+
+log = logging.getLogger("agentcg")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A cgroup.procs write waits for an RCU grace period, so the threads mostly sleep.
+THREADS = 32
+
+
+@dataclass(slots=True)
+class Core:
+    """The daemon's parts. `now` is the only clock below."""
+
+    settings: Settings
+    host: Host
+    root: CgroupDir
+    journal: Journal
+    bus: Bus
+    state: State
+    watch: Watch
+    now: Callable[[], float] = time.time
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="kernel")
+    )
+
+    async def blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a kernel call that may sleep in a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Start a task that outlives the request; what goes wrong in it is logged, not lost."""
+        task = asyncio.get_running_loop().create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+        try:
+            await work
+        except AgentcgError as e:
+            log.warning("%s", e.message)
+        except Exception:
+            log.exception("a background task failed; the daemon goes on")
+
+    def tell(
+        self,
+        kind: Kind,
+        text: str,
+        *,
+        session: str | None = None,
+        call: str | None = None,
+        data: dict[str, str | int | float | None] | None = None,
+    ) -> Event:
+        """Publish an event and write it to the log, which is the audit trail."""
+        event = self.bus.publish(
+            self.now(), kind, session=session, call=call, text=text, data=data or {}
+        )
+        log.info("%s session=%s call=%s %s", kind.value, session, call, ascii(text))
+        return event
+
+    async def stop(self) -> None:
+        """End what `spawn` started and let the threads go."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)

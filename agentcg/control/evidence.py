@@ -1,0 +1,68 @@
+"""The last readings of a call, the outcome that follows from them, and telling it."""
+
+from dataclasses import dataclass, field
+
+from agentcg.control.core import Core
+from agentcg.control.state import LiveCall
+from agentcg.errors import CgroupGoneError
+from agentcg.model.event import Kind
+from agentcg.model.outcome import Outcome
+from agentcg.model.sample import Counters
+from agentcg.policy.verdict import Evidence, conclude
+from agentcg.telemetry import counters
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the kernel said: the leaf's counters, how many are left in it, the levels above."""
+
+    usage: Counters = field(default_factory=Counters)
+    left: int = 0
+    calls_oom: int = 0
+    session_oom: int = 0
+
+
+def read(live: LiveCall) -> Reading:
+    """Read a call's leaf and its ancestors' own OOM counters; blocks briefly."""
+    leaf, tree = live.leaf, live.session.tree
+    if leaf is None:
+        return Reading()
+    try:
+        return Reading(
+            counters.read(leaf),
+            len(leaf.pids()) + len(leaf.children()),
+            counters.own_oom(tree.calls),
+            counters.own_oom(tree.session),
+        )
+    except CgroupGoneError:
+        return Reading()
+
+
+def outcome(live: LiveCall, reading: Reading) -> Outcome:
+    """Conclude from a reading and from what is known of the main process."""
+    evidence = Evidence(
+        usage=reading.usage,
+        status=live.status,
+        killed_for=live.killed_for,
+        calls_oom=reading.calls_oom - live.calls_oom,
+        session_oom=reading.session_oom - live.session_oom,
+        ended_at=live.record.ended_at or 0.0,
+    )
+    return conclude(live.record, evidence)
+
+
+def tell_end(core: Core, live: LiveCall, result: Outcome) -> None:
+    """Tell the outcome, advice and all."""
+    core.tell(
+        Kind.CALL_ENDED,
+        result.advice,
+        session=live.record.session,
+        call=live.record.id,
+        data={
+            "cause": result.cause.value,
+            "exit_code": result.exit_code,
+            "signal": result.signal,
+            "peak": result.peak,
+            "level": None if result.level is None else result.level.value,
+        },
+    )

@@ -1,0 +1,100 @@
+"""agentcgd: read the configuration, take up what lives, open the doors, stop in order."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from agentcg import __version__
+from agentcg.api.server import serve
+from agentcg.control import doors, notify, recover, tick
+from agentcg.control.controller import Daemon
+from agentcg.control.core import Core
+from agentcg.control.journal import Journal
+from agentcg.control.state import State
+from agentcg.errors import AgentcgError
+from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.kernel.probe import probe
+from agentcg.kernel.watch import Watch
+from agentcg.model.event import Kind
+from agentcg.sandbox import bare
+from agentcg.settings import DEFAULT_PATH, Settings, load
+from agentcg.telemetry.bus import Bus
+
+log = logging.getLogger("agentcg")
+
+
+def main() -> None:
+    """Run the daemon until SIGTERM or SIGINT. Exit status 1 and one clear line if it cannot."""
+    parser = argparse.ArgumentParser("agentcgd", description=__doc__)
+    parser.add_argument("--config", type=Path, default=DEFAULT_PATH)
+    parser.add_argument("--version", action="version", version=__version__)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    try:
+        asyncio.run(_run(load(arguments.config)))
+    except AgentcgError as e:
+        log.error("%s", e.message)  # noqa: TRY400 - a traceback tells an operator nothing more
+        sys.exit(1)
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    core = _core(settings)
+    try:
+        sockets = doors.sockets(settings.paths.run)
+        bare.parent(core.root, settings.cgroup.bare_parent).close()
+        await recover.recover(core)
+        down = doors.down_file(settings.paths.run)
+        down.unlink(missing_ok=True)
+        core.tell(Kind.DAEMON, f"agentcg {__version__} is ready")
+        async with asyncio.TaskGroup() as tasks:
+            ticking = tasks.create_task(tick.forever(core))
+            watching = tasks.create_task(_watchdog())
+            serving = tasks.create_task(serve(Daemon(core), sockets, stop))
+            notify.notify("READY=1")
+            await stop.wait()
+            notify.notify("STOPPING=1")
+            core.bus.close()
+            with contextlib.suppress(OSError):
+                down.touch()
+            await serving
+            ticking.cancel()
+            watching.cancel()
+    finally:
+        await core.stop()
+        bare.leave(core.root, settings.cgroup.bare_parent)
+        core.watch.close()
+        core.journal.close()
+        core.root.close()
+
+
+def _core(settings: Settings) -> Core:
+    """The composition root: settings and host to objects."""
+    return Core(
+        settings=settings,
+        host=probe(settings.cgroup.root),
+        root=CgroupDir.open(settings.cgroup.root),
+        journal=Journal(settings.paths.state / "journal.sqlite", keep=settings.journal.keep),
+        bus=Bus(),
+        state=State(),
+        watch=Watch(),
+    )
+
+
+async def _watchdog() -> None:
+    """Signs of life from the loop itself: a loop that hangs is a daemon that hangs."""
+    interval = notify.watchdog_interval()
+    while interval is not None:
+        notify.notify("WATCHDOG=1")
+        await asyncio.sleep(interval)
+
+
+if __name__ == "__main__":
+    main()

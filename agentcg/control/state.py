@@ -1,0 +1,126 @@
+"""Live sessions and calls: the one mutable thing, touched by the event loop's thread alone."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agentcg.errors import NotFoundError
+from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.model.call import Call, CallState
+from agentcg.model.caps import Caps
+from agentcg.model.ids import CallId, SessionId
+from agentcg.model.outcome import Cause
+from agentcg.model.session import Session
+from agentcg.policy.stall import Stall
+from agentcg.policy.undeclared import Credit
+from agentcg.sandbox.tree import Tree
+
+
+@dataclass(slots=True)
+class LiveSession:
+    """An open session. `limit` is the least memory.max from it to the root, in bytes."""
+
+    record: Session
+    tree: Tree
+    cpus: frozenset[int]
+    limit: int | None = None
+    caps: Caps | None = None
+    credit: Credit = field(default_factory=Credit)
+    agent_oom_kills: int = 0
+    calls: dict[CallId, "LiveCall"] = field(default_factory=dict)
+    closing: bool = False
+    uid: int | None = None
+    on_idle: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True)
+class LiveCall:
+    """An open call. `leaf` is None until its directory is made.
+
+    `calls_oom` and `session_oom` are those levels' own counters when the call was declared.
+    """
+
+    record: Call
+    session: LiveSession
+    leaf: CgroupDir | None = None
+    pidfd: int | None = None
+    status: int | None = None
+    killed_for: Cause | None = None
+    calls_oom: int = 0
+    session_oom: int = 0
+    oom_told: int = 0
+    hot: bool = False
+    stall: Stall = field(default_factory=Stall)
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def state(self) -> CallState:
+        """The record's state."""
+        return self.record.state
+
+    def cancel_timers(self) -> None:
+        """Call off what was due; a later state sets its own timers."""
+        for timer in self.timers:
+            timer.cancel()
+        self.timers.clear()
+
+
+class State:
+    """All that is open, by id and by cgroup id."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[SessionId, LiveSession] = {}
+        self.calls: dict[CallId, LiveCall] = {}
+        self._agents: dict[int, LiveSession] = {}
+        self._leaves: dict[int, LiveCall] = {}
+        self.fail_opens = 0
+
+    def add_session(self, session: LiveSession) -> None:
+        """Register a session under its id and its agent's cgroup."""
+        self.sessions[session.record.id] = session
+        self._agents[session.tree.agent.id] = session
+
+    def drop_session(self, session: LiveSession) -> None:
+        """Forget a session."""
+        self.sessions.pop(session.record.id, None)
+        self._agents.pop(session.tree.agent.id, None)
+
+    def add_call(self, call: LiveCall) -> None:
+        """Register a call, which from now on counts against its session's budget."""
+        self.calls[call.record.id] = call
+        call.session.calls[call.record.id] = call
+
+    def add_leaf(self, call: LiveCall, leaf: CgroupDir) -> None:
+        """From now on a peer in `leaf` speaks for `call`."""
+        call.leaf = leaf
+        self._leaves[leaf.id] = call
+
+    def drop_call(self, call: LiveCall) -> None:
+        """Forget a call."""
+        self.calls.pop(call.record.id, None)
+        call.session.calls.pop(call.record.id, None)
+        if call.leaf is not None:
+            self._leaves.pop(call.leaf.id, None)
+
+    def session(self, session_id: SessionId) -> LiveSession:
+        """Find an open session."""
+        try:
+            return self.sessions[session_id]
+        except KeyError:
+            raise NotFoundError(
+                f"session {session_id[:80]!r}: not open; `agentcg tree` lists the open ones"
+            ) from None
+
+    def place_of(self, cgroup_id: int) -> tuple[LiveSession | None, LiveCall | None]:
+        """Whose cgroup this is: a call's leaf, a session's agent, or neither."""
+        call = self._leaves.get(cgroup_id)
+        if call is not None:
+            return call.session, call
+        return self._agents.get(cgroup_id), None
+
+    def by_key(self, session: LiveSession, key: str) -> LiveCall | None:
+        """The open call that a session declared under the harness's own id."""
+        return next((c for c in session.calls.values() if c.record.intent.key == key), None)

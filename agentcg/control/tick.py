@@ -1,0 +1,78 @@
+"""Once a second, what no event tells: reserves that move, stalls, CPU spent outside calls.
+
+Only sessions with something going on are read, and of their calls only the hot ones: those whose
+memory.events.local said that they hit their limit.
+"""
+
+import asyncio
+
+from agentcg.control import running, sessions
+from agentcg.control.core import Core
+from agentcg.control.state import LiveCall, LiveSession
+from agentcg.enforce import limits
+from agentcg.errors import AgentcgError, CgroupGoneError
+from agentcg.model.call import ALIVE
+from agentcg.model.event import Kind
+from agentcg.model.outcome import Cause
+from agentcg.model.session import Undeclared
+from agentcg.policy import stall, undeclared
+from agentcg.telemetry import counters
+
+EVERY = 1.0
+
+
+async def forever(core: Core) -> None:
+    """Look after every session each second, until cancelled."""
+    while True:
+        await asyncio.sleep(EVERY)
+        for session in list(core.state.sessions.values()):
+            try:
+                await look_after(core, session)
+            except CgroupGoneError:
+                core.spawn(sessions.close(core, session))
+            except AgentcgError as e:
+                core.tell(Kind.DAEMON, e.message, session=session.record.id)
+
+
+async def look_after(core: Core, session: LiveSession) -> None:
+    """One session's turn."""
+    if session.closing:
+        return
+    if core.host.has("memory"):
+        await sessions.recap(core, session)
+    if session.record.undeclared is Undeclared.CAP:
+        await _agent_cpu(core, session)
+    for call in [c for c in session.calls.values() if c.hot and c.state in ALIVE]:
+        await _stalls(core, call)
+
+
+async def _agent_cpu(core: Core, session: LiveSession) -> None:
+    agent = session.tree.agent
+    used = await core.blocking(counters.cpu_seconds, agent)
+    if used is None:
+        return
+    old = session.credit
+    session.credit = undeclared.spend(old, used, core.now())
+    if session.credit.weight != old.weight:
+        await core.blocking(limits.weight, agent, session.credit.weight)
+
+
+async def _stalls(core: Core, call: LiveCall) -> None:
+    leaf = call.leaf
+    if leaf is None:
+        return
+    usage = await core.blocking(counters.read, leaf)
+    limit = call.record.grant.memory_limit
+    verdict = stall.judge(call.stall, usage, limit, core.now())
+    call.stall = verdict.state
+    call.hot = verdict.state.since is not None
+    if verdict.tell:
+        core.tell(
+            Kind.CALL_STALLED,
+            "it makes almost no progress at its memory limit; it will be stopped if that lasts",
+            session=call.record.session,
+            call=call.record.id,
+            data={"pressure": usage.pressure, "memory": usage.memory, "limit": limit},
+        )
+    if verdict.kill:
+        await running.kill(core, call, Cause.STALL)

@@ -1,0 +1,1 @@
+"""Grants and caps to the kernel, native cgroup files only (tier T0)."""

@@ -1,0 +1,1 @@
+"""From what a caller sent to an Intent. No I/O."""

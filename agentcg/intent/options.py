@@ -1,0 +1,126 @@
+"""The options of `acg run`, and AGENT_RESOURCE_HINT, as an intent.
+
+`acg` forwards its argument vector unread, so this is the only parser of it. Options win over the
+hint; both are a session's wish, below its budget.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from agentcg.errors import BadValueError
+from agentcg.model.intent import Intent, OnEnd
+from agentcg.model.wire import CallBody
+
+# option -> path in the body of POST /v1/sessions/{id}/calls
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "tool": ("tool",),
+    "call-id": ("call_id",),
+    "guarantee": ("memory", "guarantee"),
+    "memory": ("memory", "limit"),
+    "class": ("cpu", "class"),
+    "weight": ("cpu", "weight"),
+    "cores": ("cpu", "cores"),
+    "pids": ("pids",),
+    "io-weight": ("io_weight",),
+    "duration": ("duration",),
+    "deadline": ("deadline",),
+    "priority": ("priority",),
+    "on-pressure": ("on_pressure",),
+    "on-end": ("on_end",),
+}
+_HINTS: dict[str, tuple[str, ...]] = {
+    "memory": ("memory", "limit"),
+    "guarantee": ("memory", "guarantee"),
+    "cores": ("cpu", "cores"),
+    "cpu": ("cpu", "cores"),
+    "pids": ("pids",),
+    "duration": ("duration",),
+    "deadline": ("deadline",),
+    "class": ("cpu", "class"),
+}
+_LATER_HINTS = frozenset({"gpu"})
+_COMMAND_MAX = 32768  # of CallBody.command
+_SHOWN = 80
+_MEMORY_WORDS = {"low": "256MiB", "medium": "1GiB", "high": None}
+
+
+def parse_run(options: Sequence[str], argv: Sequence[str], hint: str | None) -> Intent:
+    """Make the intent of `acg run OPTIONS -- ARGV`, ended by killing what is left.
+
+    Raises:
+        BadValueError: an option is unknown, has no value, or has a value that does not parse;
+            the message names it.
+    """
+    body: dict[str, Any] = {"on_end": OnEnd.KILL, "command": _command(argv)}
+    said_by: dict[tuple[str, ...], str] = {}
+    for name, value in _hints(hint):
+        _put(body, _HINTS[name], value)
+        said_by[_HINTS[name]] = f"AGENT_RESOURCE_HINT {name}"
+    for name, value in _pairs(options):
+        if name not in _OPTIONS:
+            known = " ".join(f"--{o}" for o in _OPTIONS)
+            raise BadValueError(f"option --{name[:_SHOWN]}: not known; use one of {known}")
+        _put(body, _OPTIONS[name], value)
+        said_by[_OPTIONS[name]] = f"option --{name}"
+    try:
+        return CallBody.model_validate(body).intent()
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        loc = tuple(str(p) for p in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise BadValueError(
+            f"{said_by.get(loc, '.'.join(loc))} {str(first['input'])[:_SHOWN]!r}: {reason}"
+        ) from e
+
+
+def _command(argv: Sequence[str]) -> str:
+    """The line to remember; what it looks like is never a reason not to run it."""
+    line = " ".join(argv)[:_COMMAND_MAX].encode("utf-8", "backslashreplace").decode("utf-8")
+    return line[:_COMMAND_MAX]
+
+
+def _pairs(options: Sequence[str]) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    rest = iter(options)
+    for option in rest:
+        if not option.startswith("--"):
+            raise BadValueError(
+                f"option {option[:_SHOWN]!r}: write --name=value or --name value, before '--'"
+            )
+        name, equals, value = option[2:].partition("=")
+        if not equals:
+            found = next(rest, None)
+            if found is None:
+                raise BadValueError(f"option --{name[:_SHOWN]}: needs a value")
+            value = found
+        pairs.append((name, value))
+    return pairs
+
+
+def _hints(hint: str | None) -> list[tuple[str, str]]:
+    """Split "memory:2g,cores:2". `gpu` is accepted and left to hosts that lease GPU memory."""
+    pairs: list[tuple[str, str]] = []
+    for part in (hint or "").split(","):
+        name, colon, value = (piece.strip() for piece in part.partition(":"))
+        if not name or name in _LATER_HINTS:
+            continue
+        if not colon or name not in _HINTS:
+            raise BadValueError(
+                f"AGENT_RESOURCE_HINT {part[:_SHOWN]!r}: write name:value with one of "
+                f"{', '.join(_HINTS)}"
+            )
+        if name == "memory" and value in _MEMORY_WORDS:
+            word = _MEMORY_WORDS[value]
+            if word is None:
+                continue
+            value = word
+        pairs.append((name, value))
+    return pairs
+
+
+def _put(body: dict[str, Any], path: tuple[str, ...], value: str) -> None:
+    for key in path[:-1]:
+        body = body.setdefault(key, {})
+    body[path[-1]] = value

@@ -1,0 +1,1 @@
+"""One file per kernel interface: mechanism only, no defaults and no policy."""

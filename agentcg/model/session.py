@@ -1,0 +1,54 @@
+"""One agent's sandbox: a container, a systemd scope, or a bare cgroup."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agentcg.model.ids import SessionId
+
+
+class Runtime(StrEnum):
+    """Who made the session's cgroup."""
+
+    DOCKER = "docker"
+    SCOPE = "scope"
+    BARE = "bare"
+
+
+class Undeclared(StrEnum):
+    """What holds for work that an agent does outside any call."""
+
+    OBSERVE = "observe"
+    CAP = "cap"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that a session's calls may ask for; bytes and counts, None means no bound."""
+
+    memory: int | None = None
+    guarantee: int | None = None
+    pids: int | None = None
+    calls: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The record of one session.
+
+    `cgroup` is the path below the cgroup root, `cgroup_id` the inode that it had: a cgroup that
+    was removed and made again under the same name is another one. `origin` is where the processes
+    of a bare session came from, and go back to.
+    """
+
+    id: SessionId
+    runtime: Runtime
+    cgroup: str
+    cgroup_id: int
+    priority: int = 0
+    budget: Budget = Budget()
+    undeclared: Undeclared = Undeclared.CAP
+    container: str | None = None
+    name: str = ""
+    origin: str | None = None
+    created_at: float = 0.0
+    observe_only: str | None = None

@@ -1,0 +1,1 @@
+"""Deciding: pure functions over intents, readings, the host and the time. No I/O."""

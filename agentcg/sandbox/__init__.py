@@ -1,0 +1,1 @@
+"""Where an agent runs: finding or making the cgroup of a session."""

@@ -1,0 +1,207 @@
+"""Containers of the local Docker engine: find one, its cgroup, and follow what starts and dies.
+
+Everything here blocks, with timeouts of its own, and belongs in a thread. The engine is asked
+over its Unix socket; that its pids are this host's is checked, because a socket can be forwarded.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentcg.enforce import tree
+from agentcg.errors import AgentcgError, ConflictError, NotFoundError, UnavailableError
+from agentcg.kernel import procfs
+from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.model.container import Container
+
+if TYPE_CHECKING:
+    from docker import APIClient
+    from docker.types.daemon import CancellableStream
+
+TIMEOUT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """A container started or died. `action` is "start" or "die"."""
+
+    action: str
+    container: str
+
+
+class Engine:
+    """One engine. A connection is made for each question, so a restart of dockerd is no state."""
+
+    def __init__(self, socket: Path, *, timeout: int = TIMEOUT) -> None:
+        self._socket = socket
+        self._timeout = timeout
+
+    def container(self, name: str) -> Container:
+        """Look up a container by id or name.
+
+        Raises:
+            NotFoundError: the engine knows no such container.
+            UnavailableError: there is no engine, or it does not answer.
+        """
+        with self._client() as client:
+            raw = client.inspect_container(name)
+            image: dict[str, Any] = {}
+            # Without its image nothing tells whose labels these are; then none is trusted.
+            labels = (raw.get("Config") or {}).get("Labels") or {}
+            if labels:
+                try:
+                    image = client.inspect_image(raw["Image"])
+                except Exception as e:  # noqa: BLE001 - whatever it is, see above
+                    _ = e
+                    image = {"Config": {"Labels": labels}}
+        return _facts(raw, image)
+
+    def running(self) -> list[str]:
+        """The ids of all running containers."""
+        with self._client() as client:
+            return [str(c["Id"]) for c in client.containers()]
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator["Events"]:
+        """Subscribe to starts and deaths; subscribed already when this is entered."""
+        with self._client() as client:
+            stream = client.events(
+                decode=True, filters={"type": ["container"], "event": ["start", "die"]}
+            )
+            events = Events(stream)
+            try:
+                yield events
+            finally:
+                events.close()
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator["APIClient"]:
+        # The SDK takes a third of a second to import, for what many hosts never use.
+        import docker
+        import requests
+
+        if not self._socket.exists():
+            raise UnavailableError(f"{self._socket}: no such socket; start dockerd")
+        client = None
+        try:
+            client = docker.APIClient(base_url=f"unix://{self._socket}", timeout=self._timeout)
+            yield client
+        except docker.errors.NotFound as e:
+            raise NotFoundError(f"{e.explanation or e}; `docker ps` lists the containers") from e
+        except docker.errors.APIError as e:
+            raise UnavailableError(f"dockerd: {e.explanation or e}") from e
+        except (docker.errors.DockerException, requests.RequestException) as e:
+            raise UnavailableError(f"dockerd does not answer on {self._socket}: {e}") from e
+        finally:
+            if client is not None:
+                client.close()
+
+
+class Events:
+    """A running subscription; `close` may come from another thread and ends the iteration."""
+
+    def __init__(self, stream: "CancellableStream[Any]") -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __iter__(self) -> Iterator[Happening]:
+        for event in self._stream:
+            actor = event.get("Actor") or {}
+            action, container = event.get("Action"), actor.get("ID")
+            if action in ("start", "die") and isinstance(container, str):
+                yield Happening(action, container)
+
+    def close(self) -> None:
+        """End it. Harmless when repeated, or when the engine has gone."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            self._stream.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a container lives: its cgroup, opened, and what is odd about it, if anything."""
+
+    cgroup: CgroupDir
+    path: str
+    odd: str | None
+
+
+def home(
+    engine: Engine,
+    found: Container,
+    *,
+    root: CgroupDir,
+    cgroup_of: Callable[[str, str, str], tuple[str, str | None]],
+) -> Home:
+    """Find and open a running container's cgroup, by way of its init process.
+
+    The engine is asked again afterwards: a number that was the init's before and after, of a
+    process that started only once, was the init's all the time.
+
+    Raises:
+        ConflictError: it does not run, or was restarted while it was looked at.
+    """
+    if not found.running or found.pid <= 0:
+        raise ConflictError(f"container {found.name}: it does not run; start it first")
+    born = procfs.start_time(found.pid)
+    path, odd = cgroup_of(procfs.cgroup_path(found.pid), found.id, tree.AGENT)
+    cgroup = root.open_path(path)
+    try:
+        again = engine.container(found.id)
+        if (again.pid, again.started_at, again.running) != (found.pid, found.started_at, True) or (
+            procfs.start_time(found.pid) != born
+        ):
+            raise ConflictError(f"container {found.name}: it was restarted meanwhile; try again")
+        odd = odd or _owned(cgroup, found.pid)
+    except BaseException:
+        cgroup.close()
+        raise
+    return Home(cgroup, path, odd)
+
+
+def _owned(cgroup: CgroupDir, init: int) -> str | None:
+    """Why the cgroup has an owner inside the container, or None."""
+    if procfs.comm(init) == "systemd":
+        return "the container runs its own systemd, which owns the cgroup"
+    children = set(cgroup.children())
+    if strange := sorted(children - {tree.AGENT, tree.CALLS}):
+        return f"the container made cgroups of its own ({strange[0][:40]!r})"
+    if cgroup.subtree_control() and tree.AGENT not in children:
+        return "the container enabled controllers of its own"
+    return None
+
+
+def _facts(raw: dict[str, Any], image: dict[str, Any]) -> Container:
+    state, host = raw.get("State") or {}, raw.get("HostConfig") or {}
+    config = raw.get("Config") or {}
+    mounts = [m for m in raw.get("Mounts") or () if m.get("Source")]
+    return Container(
+        id=str(raw["Id"]),
+        name=str(raw.get("Name", "")).lstrip("/"),
+        image=str(config.get("Image", "")),
+        pid=int(state.get("Pid") or 0),
+        running=bool(state.get("Running")) and not state.get("Restarting"),
+        started_at=str(state.get("StartedAt", "")),
+        labels=dict(config.get("Labels") or {}),
+        image_labels=dict((image.get("Config") or {}).get("Labels") or {}),
+        privileged=bool(host.get("Privileged")),
+        cap_add=tuple(host.get("CapAdd") or ()),
+        pid_mode=str(host.get("PidMode") or ""),
+        cgroupns_mode=str(host.get("CgroupnsMode") or ""),
+        security_opt=tuple(host.get("SecurityOpt") or ()),
+        mounts=tuple(str(m["Source"]) for m in mounts),
+        writable_mounts=tuple(str(m["Source"]) for m in mounts if m.get("RW")),
+    )
+
+
+def gone(error: AgentcgError) -> bool:
+    """Whether an error means only that the container is no more."""
+    return isinstance(error, NotFoundError | ConflictError)

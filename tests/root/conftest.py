@@ -1,0 +1,84 @@
+"""A cgroup of its own for each test, on a real private cgroup2 mount named by AGENTCG_TEST_ROOT."""
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agentcg.errors import CgroupError, CgroupGoneError
+from agentcg.kernel.cgroupfs import CgroupDir
+from tests.root import daemon as daemons
+
+Spawn = Callable[..., int]
+
+
+@pytest.fixture
+def cgroup_root() -> Iterator[CgroupDir]:
+    """A new empty cgroup; what is in it at the end is killed and removed."""
+    where = os.environ.get("AGENTCG_TEST_ROOT")
+    if not where:
+        pytest.skip("AGENTCG_TEST_ROOT is unset: run `make test`, or name a private cgroup2 mount")
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    with CgroupDir.open(Path(where)) as top:
+        cgroup = top.make(name)
+        try:
+            yield cgroup
+        finally:
+            cgroup.close()
+            _destroy(top, name)
+
+
+@pytest.fixture
+def daemon(
+    cgroup_root: CgroupDir, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[daemons.Daemon]:
+    """A daemon with an empty bare session "one"; `parametrize` it indirectly with settings."""
+    root = Path(os.environ["AGENTCG_TEST_ROOT"])
+    config = getattr(request, "param", {})
+    pool = f"{cgroup_root.path.name}/agentcg.slice"
+    with daemons.running(root, pool, tmp_path, **config) as running:
+        running.open()
+        yield running
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Start a program (default: one that sleeps) and return its pid; all are killed and reaped."""
+    started: list[int] = []
+
+    def start(*argv: str) -> int:
+        command = argv or ("sleep", "60")
+        pid = os.posix_spawnp(command[0], command, os.environ)
+        started.append(pid)
+        return pid
+
+    yield start
+    for pid in started:
+        # Not yet reaped, so that the number is still the child's; else there is nothing to do.
+        with contextlib.suppress(ChildProcessError):
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                os.kill(pid, 9)
+            os.waitpid(pid, 0)
+
+
+def _destroy(top: CgroupDir, name: str) -> None:
+    end = time.monotonic() + 10
+    while True:
+        try:
+            with top.child(name) as cgroup:
+                cgroup.kill()
+                for nested in cgroup.children():
+                    _destroy(cgroup, nested)
+            top.remove_child(name)
+        except CgroupGoneError:
+            return
+        except CgroupError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return

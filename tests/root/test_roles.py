@@ -1,0 +1,173 @@
+"""Who may do what: a caller's cgroup says who it is, whatever socket, uid or JSON it uses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.root.daemon import ACG, RUN, Daemon, cgroup_of, until
+
+pytestmark = pytest.mark.root
+
+ASK = str(Path(__file__).with_name("ask.py"))
+ADMIN, AGENT = str(RUN / "admin.sock"), str(RUN / "agent/sock")
+
+
+def _ask(
+    daemon: Daemon, socket: str, method: str, path: str, body: Any = None, *, prefix: Any = ()
+) -> tuple[int, Any]:
+    """Ask from inside session "one"; `prefix` puts something before the client."""
+    words = [*prefix, sys.executable, ASK, socket, method, path]
+    if body is not None:
+        words.append(json.dumps(body))
+    out, _ = daemon.inside(*words, stdout=subprocess.PIPE).communicate(timeout=20)
+    answer = json.loads(out)
+    return answer["status"], answer["body"]
+
+
+@pytest.fixture
+def other(daemon: Daemon) -> Any:
+    """A call of another session."""
+    daemon.open("two", priority=50)
+    made = daemon.ask("POST", "/v1/sessions/two/calls", {"tool": "bash"})
+    return made.json()["call"]["id"]
+
+
+@pytest.mark.parametrize("socket", [ADMIN, AGENT])
+def test_a_session_sees_itself_alone_at_either_door(
+    daemon: Daemon, other: str, socket: str
+) -> None:
+    status, body = _ask(daemon, socket, "GET", "/v1/sessions")
+    assert status == 200
+    assert [v["session"]["id"] for v in body] == ["one"]
+    assert _ask(daemon, socket, "GET", "/v1/calls?all=true") == (200, [])
+    assert _ask(daemon, socket, "GET", "/v1/sessions/two")[0] == 404
+    assert _ask(daemon, socket, "POST", "/v1/sessions/two/calls", {"tool": "x"})[0] == 404
+    for method, path in (
+        ("GET", ""),
+        ("DELETE", ""),
+        ("PATCH", ""),
+        ("POST", "/kill"),
+        ("POST", "/freeze"),
+        ("POST", "/thaw"),
+        ("POST", "/end"),
+    ):
+        status, _ = _ask(daemon, socket, method, f"/v1/calls/{other}{path}", {})
+        assert status == 404, (method, path)
+    assert daemon.call(other)["state"] == "declared"
+
+
+@pytest.mark.parametrize("socket", [ADMIN, AGENT])
+def test_a_session_can_neither_open_nor_close_sessions(daemon: Daemon, socket: str) -> None:
+    for body in ({"runtime": "bare"}, {"runtime": "bare", "pid": 1}, {"runtime": "self"}):
+        assert _ask(daemon, socket, "POST", "/v1/sessions", body)[0] in (403, 409)
+    assert _ask(daemon, socket, "DELETE", "/v1/sessions/one")[0] == 403
+    assert daemon.ask("GET", "/v1/sessions/one").status_code == 200
+
+
+def test_a_call_speaks_for_itself_alone(daemon: Daemon) -> None:
+    sibling = daemon.ask("POST", "/v1/sessions/one/calls", {"tool": "bash"}).json()["call"]["id"]
+    prefix = (str(ACG), "run", "--")
+    status, body = _ask(daemon, AGENT, "GET", "/v1/calls", prefix=prefix)
+    assert status == 200
+    assert len(body) == 1
+    assert body[0]["call"]["id"] != sibling
+    for method, path in (
+        ("GET", f"/v1/calls/{sibling}"),
+        ("DELETE", f"/v1/calls/{sibling}"),
+        ("GET", "/v1/sessions/one"),
+        ("DELETE", "/v1/sessions/one"),
+    ):
+        assert _ask(daemon, AGENT, method, path, prefix=prefix)[0] in (403, 404)
+    status, _ = _ask(daemon, AGENT, "POST", "/v1/sessions/self/calls", {}, prefix=prefix)
+    assert status == 403
+
+
+def test_acg_inside_a_call_stays_in_that_call(daemon: Daemon) -> None:
+    script = '"$0" run -- grep ^0:: /proc/self/cgroup; grep ^0:: /proc/self/cgroup'
+    run = daemon.acg("--", "sh", "-c", script, str(ACG), stdout=subprocess.PIPE)
+    out, _ = run.communicate(timeout=20)
+    inner, outer = out.splitlines()
+    assert inner == outer
+    until(lambda: not daemon.leaves(), "the leaf to go")
+    assert len(daemon.history()) == 1
+
+
+def test_only_a_fresh_process_can_be_placed(daemon: Daemon) -> None:
+    threaded = (
+        "import threading,time,runpy,sys;"
+        "threading.Thread(target=time.sleep,args=(5,),daemon=True).start();"
+        f"sys.argv=[{ASK!r},{AGENT!r},'POST','/v1/sessions/self/calls','{{\"place\":\"peer\"}}'];"
+        f"runpy.run_path({ASK!r},run_name='__main__')"
+    )
+    run = daemon.inside(sys.executable, "-c", threaded, stdout=subprocess.PIPE)
+    out, _ = run.communicate(timeout=20)
+    assert json.loads(out)["status"] == 409
+    assert "threads" in json.loads(out)["body"]["detail"]
+    assert daemon.leaves() == []
+    assert daemon.ask("GET", "/v1/calls").json() == []
+
+
+def test_strangers_get_nothing(daemon: Daemon) -> None:
+    assert daemon.ask("GET", "/v1/sessions", door="agent").json() == []
+    assert daemon.ask("GET", "/v1/sessions/one", door="agent").status_code == 404
+    assert daemon.ask("GET", "/v1/host", door="agent").status_code == 403
+    assert daemon.ask("POST", "/v1/sessions", {"runtime": "self"}, "agent").status_code == 403
+    body = {"runtime": "bare", "pid": 1}
+    assert daemon.ask("POST", "/v1/sessions", body, "agent").status_code == 403
+
+
+def test_priority_and_budget_cannot_be_raised_from_inside(daemon: Daemon) -> None:
+    body = {"tool": "bash", "priority": 100, "memory": {"guarantee": "4GiB"}}
+    status, made = _ask(daemon, AGENT, "POST", "/v1/sessions/self/calls", body)
+    assert status == 201
+    grant = made["call"]["grant"]
+    assert grant["priority"] == 0
+    assert grant["memory_guarantee"] == 0
+    assert len(grant["notes"]) == 2
+    path = f"/v1/calls/{made['call']['id']}"
+    status, made = _ask(daemon, AGENT, "PATCH", path, {"memory": {"guarantee": "1GiB"}})
+    assert status == 200
+    assert made["call"]["grant"]["memory_guarantee"] == 0
+
+
+def test_open_calls_are_bounded(daemon: Daemon) -> None:
+    daemon.open("small", budget={"calls": 3})
+    path = "/v1/sessions/small/calls"
+    codes = [daemon.ask("POST", path, {"tool": "x"}).status_code for _ in range(5)]
+    assert codes == [201, 201, 201, 429, 429]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [(1, "init"), (2, "kernel thread"), ("daemon", "daemon"), ("inside", "session already")],
+)
+def test_forbidden_targets_are_refused_with_the_reason(
+    daemon: Daemon, target: Any, words: str
+) -> None:
+    assert daemon.process is not None
+    agent = daemon.inside("sleep", "60")
+    until(lambda: "agentcg.agent" in cgroup_of(agent.pid), "the agent")
+    pid = {"daemon": daemon.process.pid, "inside": agent.pid}.get(target, target)
+    answer = daemon.ask("POST", "/v1/sessions", {"runtime": "bare", "id": "bad", "pid": pid})
+    assert answer.status_code == 409
+    assert words in answer.json()["detail"]
+    assert not daemon.session("bad").exists()
+    agent.kill()
+    agent.wait()
+
+
+def test_a_session_taken_from_a_running_tree_gives_it_back(daemon: Daemon) -> None:
+    tree = subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60"])
+    before = cgroup_of(tree.pid)
+    daemon.open("taken", pid=tree.pid)
+    assert "taken/agentcg.agent" in cgroup_of(tree.pid)
+    assert daemon.ask("DELETE", "/v1/sessions/taken").status_code == 200
+    assert cgroup_of(tree.pid) == before
+    assert tree.poll() is None
+    subprocess.run(["pkill", "-P", str(tree.pid)], check=True)
+    tree.wait()
+    assert not daemon.session("taken").exists()

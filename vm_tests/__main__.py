@@ -1,0 +1,94 @@
+"""Command line: `python -m vm_tests build | test | shell`."""
+
+import argparse
+import signal
+import sys
+import termios
+import time
+import tty
+from pathlib import Path
+
+from vm_tests import app, host, image, kernels, qemu, steps, suite
+from vm_tests.errors import HarnessError
+from vm_tests.kernels import Boot
+from vm_tests.vm import Vm
+
+
+def main() -> int:
+    """Parse the command line and run the command."""
+    args = _parser().parse_args()
+    # A terminated harness cleans up like an interrupted one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    begin = time.monotonic()
+    try:
+        status = _run(args)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    steps.say(f"==> {args.command} took {time.monotonic() - begin:.0f} s ({app.commit()})")
+    return status
+
+
+def build(choice: str, wheel: Path | None) -> tuple[list[Boot], qemu.Disks]:
+    """Make everything that a boot needs and that is not in the cache yet."""
+    host.check()
+    qemu.emulator()
+    boots = [kernels.fetch(kernel) for kernel in kernels.select(choice)]
+    # One root disk serves the whole matrix; a chosen part of it must not make another.
+    matrix = [kernels.fetch(kernel) for kernel in kernels.MATRIX]
+    extra = [boot for boot in boots if boot.release not in {known.release for known in matrix}]
+    root = image.root_disk([*matrix, *extra])
+    return boots, qemu.Disks(root, app.app_disk(wheel or app.build_wheel()))
+
+
+def _run(args: argparse.Namespace) -> int:
+    boots, disks = build(args.kernel, args.wheel)
+    if args.command == "build":
+        return 0
+    host.check_memory()
+    if args.command == "shell":
+        return _shell(boots[0], disks)
+    pytest_args = [*(["-k", args.k] if args.k else []), *args.pytest_args]
+    results = [suite.run(boot, disks, pytest_args, coverage=args.coverage) for boot in boots]
+    return suite.report(results, strict=args.kernel == "newest")
+
+
+def _shell(boot: Boot, disks: qemu.Disks) -> int:
+    """Give the person at this terminal a root shell in a fresh machine."""
+    steps.say(f"==> Booting {boot.release}: a root shell follows in about a minute; exit ends it")
+    if not sys.stdin.isatty():
+        raise HarnessError("shell needs a terminal")
+    before = termios.tcgetattr(sys.stdin)
+    tty.setraw(sys.stdin)
+    try:
+        with Vm(boot, disks, terminal=True) as vm:
+            vm.process.wait()
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vm_tests", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, doing in (
+        ("build", "make what a boot needs"),
+        ("test", "boot each kernel and run the tests in it"),
+        ("shell", "boot one kernel and open a root shell"),
+    ):
+        command = commands.add_parser(name, help=doing, description=doing)
+        default = kernels.chosen(kernels.MATRIX[0].name if name == "shell" else "all")
+        command.add_argument("--kernel", default=default, help=f"a name or all (now {default})")
+        command.add_argument("--wheel", type=Path, help="test this wheel instead of building one")
+        if name == "test":
+            command.add_argument("-k", metavar="EXPR", help="as pytest's -k")
+            command.add_argument("--coverage", action="store_true", help="measure, in the guest")
+            command.add_argument("pytest_args", nargs="*", help="after --: for pytest")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

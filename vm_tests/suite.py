@@ -1,0 +1,157 @@
+"""One run of the tests on one kernel: install, pytest in the guest, results back."""
+
+import io
+import shutil
+import sys
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vm_tests import qemu, steps
+from vm_tests.app import REPO
+from vm_tests.errors import LostVMError
+from vm_tests.kernels import Boot
+from vm_tests.vm import Vm
+
+_TESTS = "/root/agentcg"
+_RESULTS = "/var/lib/vm-results"
+_PYTHON = "/opt/agentcg/bin/python"
+_TIMEOUT = 60 * 60
+_TEST_TIMEOUT = 300  # one test's, in seconds; pyproject.toml's is for the host
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a kernel's run ended."""
+
+    boot: Boot
+    status: int
+    summary: str
+
+    @property
+    def drifted(self) -> bool:
+        """A failure that the archive caused, by replacing the kernel under us, and not a change."""
+        return self.status != 0 and self.boot.substituted
+
+
+def run(boot: Boot, disks: qemu.Disks, pytest_args: Sequence[str], *, coverage: bool) -> Result:
+    """Boot, test and fetch the results into build/vm/<kernel>/."""
+    results = REPO / "build/vm" / boot.name
+    shutil.rmtree(results, ignore_errors=True)
+    results.mkdir(parents=True)
+    vm = Vm.boot(boot, disks)
+    try:
+        with vm:
+            prepare(vm, coverage=coverage)
+            with steps.step(f"tests-{boot.name}", f"Testing on {boot.release}") as log:
+                status, summary = _pytest(vm, pytest_args, log, coverage=coverage)
+            _fetch(vm, results)
+    except LostVMError as error:
+        print(error, file=sys.stderr, flush=True)
+        return Result(boot, 1, "lost the VM")
+    finally:
+        shutil.copy(vm.console, results / "console.log")
+    return Result(boot, status, summary)
+
+
+def prepare(vm: Vm, *, coverage: bool = False) -> None:
+    """Install agentcg in the booted guest, as its user would."""
+    with steps.step("install", "Installing in the guest") as log, log.open("wb") as file:
+        vm.output(["mkdir", "-p", f"{_RESULTS}/coverage"])
+        if coverage:
+            vm.put(_archive({"coverage.conf": _coverage_unit()}), _drop_ins("agentcg.service"))
+            vm.output(["systemctl", "daemon-reload"])
+        if vm.run(["/usr/local/lib/vm/install.sh"], stream=file.write, timeout=600):
+            file.flush()
+            journal = vm.output(["journalctl", "--no-pager", "-n", "40", "-u", "agentcg*"])
+            raise LostVMError(f"install.sh failed:\n{steps.tail(log)}\n{journal}")
+
+
+def _drop_ins(unit: str) -> str:
+    return f"/etc/systemd/system/{unit}.d"
+
+
+def _coverage_unit() -> bytes:
+    settings = "\n".join(f"Environment={name}={value}" for name, value in _coverage_env().items())
+    return f"[Service]\n{settings}\nReadWritePaths={_RESULTS}\n".encode()
+
+
+def _coverage_env() -> dict[str, str]:
+    return {"COVERAGE_PROCESS_START": "/usr/local/lib/vm/coverage.toml"}
+
+
+def _pytest(vm: Vm, args: Sequence[str], log: Path, *, coverage: bool) -> tuple[int, str]:
+    vm.put(_tests(), _TESTS)
+    named = any((REPO / arg.split("::", 1)[0]).exists() for arg in args)
+    command = [_PYTHON, "-m", "pytest", *([] if named else ["vm_tests/guest"])]
+    command += ["-o", f"timeout={_TEST_TIMEOUT}", "-p", "no:cacheprovider", "--durations=10"]
+    command += [f"--junitxml={_RESULTS}/junit.xml", f"--color={_colour()}", *args]
+    last = bytearray()
+
+    def show(chunk: bytes) -> None:
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        file.write(chunk)
+        last.extend(chunk)
+        del last[:-4096]
+
+    with log.open("wb") as file:
+        env = {"AGENTCG_IN_VM": "1", "COLUMNS": str(shutil.get_terminal_size().columns)}
+        env |= _coverage_env() if coverage else {}
+        try:
+            status = vm.run(command, stream=show, env=env, cwd=_TESTS, timeout=_TIMEOUT)
+        except TimeoutError as error:
+            return 1, str(error)
+    lines = last.decode(errors="replace").strip().splitlines()
+    return status, lines[-1].strip("= ") if lines else "no output"
+
+
+def _colour() -> str:
+    return "yes" if sys.stdout.isatty() else "no"
+
+
+def _tests() -> bytes:
+    """Pack the tests and their configuration; not the package, which is tested as installed."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in ("pyproject.toml", "vm_tests", "tests"):
+            tar.add(REPO / name, name, filter=_wanted)
+    return out.getvalue()
+
+
+def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if "__pycache__" in member.name else member
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def _fetch(vm: Vm, results: Path) -> None:
+    with (
+        steps.step("results", f"Fetching the results into {results}"),
+        (results / "journal.txt").open("wb") as journal,
+    ):
+        # The daemon writes its coverage when it ends.
+        vm.run(["systemctl", "stop", "agentcg.service"], stream=lambda _: None)
+        vm.run(["journalctl", "--no-pager", "-o", "short-precise"], stream=journal.write)
+        vm.get(_RESULTS, results)
+
+
+def report(results: Sequence[Result], *, strict: bool) -> int:
+    """Print a closing line per kernel and return the exit status."""
+    steps.say("==> Kernels")
+    for result in results:
+        verdict = "passed" if result.status == 0 else "FAILED"
+        if result.drifted and not strict:
+            verdict = "kernel drift (not a failure of this change)"
+        print(f"    {result.boot.release}: {verdict}: {result.summary}", flush=True)
+    failed = [result for result in results if result.status and (strict or not result.drifted)]
+    return 1 if failed else 0
