@@ -55,7 +55,7 @@ def test_a_value_may_hold_an_equals_sign() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--memroy=1g"], "option --memroy: not known; use one of --tool "),
+        (["--mem=1g"], "option --mem: not known; use one of --tool "),
         (["--memory"], "option --memory: needs a value"),
         (["--pids=5", "--class"], "option --class: needs a value"),
         (["-m", "1g"], "option '-m': write --name=value"),

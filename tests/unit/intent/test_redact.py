@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agentcg.intent.redact import KEEP, Store, stored
 
-SECRET = "hunter2/XYZ+9="  # noqa: S105
+SECRET = "hunter2/XYZ+9="
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,10 @@ SECRET = "hunter2/XYZ+9="  # noqa: S105
         f'curl -d \'{{"password": "{SECRET} more"}}\' https://h',
         f'curl -d "{{\\"password\\": \\"{SECRET} more\\"}}" https://h',
         f"bearer {SECRET}",
+        f"TOKEN= --password {SECRET}",
+        f"run --no-auth --password {SECRET}",
+        f"token: password: {SECRET}",
+        f"token: bearer --password {SECRET}",
         "git clone https://me:hunter2@host/r",
         "git clone https://me:hunter2@9@host/r",
         "git clone https://me:hunter2/9@host/r",
