@@ -1,4 +1,4 @@
-"""Command line: `python -m vm_tests build | test | shell`."""
+"""Command line: `python -m vm_tests build | test | shell | demo`."""
 
 import argparse
 import signal
@@ -8,7 +8,8 @@ import time
 import tty
 from pathlib import Path
 
-from vm_tests import app, host, image, kernels, qemu, steps, suite
+from vm_tests import app, host, kernels, qemu, session, steps, suite
+from vm_tests.demo import run as demo
 from vm_tests.errors import HarnessError
 from vm_tests.kernels import Boot
 from vm_tests.vm import Vm
@@ -32,25 +33,17 @@ def main() -> int:
     return status
 
 
-def build(choice: str, wheel: Path | None) -> tuple[list[Boot], qemu.Disks]:
-    """Make everything that a boot needs and that is not in the cache yet."""
-    host.check()
-    qemu.emulator()
-    boots = [kernels.fetch(kernel) for kernel in kernels.select(choice)]
-    # One root disk serves the whole matrix; a chosen part of it must not make another.
-    matrix = [kernels.fetch(kernel) for kernel in kernels.MATRIX]
-    extra = [boot for boot in boots if boot.release not in {known.release for known in matrix}]
-    root = image.root_disk([*matrix, *extra])
-    return boots, qemu.Disks(root, app.app_disk(wheel or app.build_wheel()))
-
-
 def _run(args: argparse.Namespace) -> int:
-    boots, disks = build(args.kernel, args.wheel)
+    if args.command == "demo" and args.host:
+        return demo.on_host()
+    boots, disks = session.build(args.kernel, args.wheel)
     if args.command == "build":
         return 0
     host.check_memory()
     if args.command == "shell":
         return _shell(boots[0], disks)
+    if args.command == "demo":
+        return demo.in_machine(boots[0], disks)
     pytest_args = [*(["-k", args.k] if args.k else []), *args.pytest_args]
     results = [suite.run(boot, disks, pytest_args, coverage=args.coverage) for boot in boots]
     return suite.report(results, strict=args.kernel == "newest")
@@ -78,11 +71,14 @@ def _parser() -> argparse.ArgumentParser:
         ("build", "make what a boot needs"),
         ("test", "boot each kernel and run the tests in it"),
         ("shell", "boot one kernel and open a root shell"),
+        ("demo", "boot one kernel and let three agents replay real traces"),
     ):
         command = commands.add_parser(name, help=doing, description=doing)
-        default = kernels.chosen(kernels.MATRIX[0].name if name == "shell" else "all")
+        default = kernels.chosen(kernels.MATRIX[0].name if name in {"shell", "demo"} else "all")
         command.add_argument("--kernel", default=default, help=f"a name or all (now {default})")
         command.add_argument("--wheel", type=Path, help="test this wheel instead of building one")
+        if name == "demo":
+            command.add_argument("--host", action="store_true", help="run on this host, no VM")
         if name == "test":
             command.add_argument("-k", metavar="EXPR", help="as pytest's -k")
             command.add_argument("--coverage", action="store_true", help="measure, in the guest")

@@ -17,6 +17,7 @@ MEMORY_MIB = 4096
 _CPUS = 2
 _KVM_TRIAL_SECONDS = 4
 
+_PACKAGE = "qemu-system-x86"
 _LIB = "usr/lib/x86_64-linux-gnu"
 
 
@@ -30,7 +31,7 @@ class Disks:
 
 def emulator() -> Path:
     """Return the folder with an unpacked QEMU."""
-    key = cache.key(image.SUITE, Path(__file__))
+    key = cache.key(image.SUITE, _PACKAGE)
     if not cache.has("qemu", key):
         with steps.step("qemu", "Unpacking QEMU") as log:
             cache.entry("qemu", key, lambda folder: _unpack(folder, log))
@@ -39,7 +40,7 @@ def emulator() -> Path:
 
 def _unpack(folder: Path, log: Path) -> None:
     unpack = ["mmdebstrap", "--mode=root", "--variant=extract", "--architectures=amd64"]
-    unpack += [f"--keyring={apt.keyring()}", "--include=qemu-system-x86"]
+    unpack += [f"--keyring={apt.keyring()}", f"--include={_PACKAGE}"]
     steps.run([*unpack, image.SUITE, folder / "tree", apt.source_line(image.SUITE)], log)
 
 

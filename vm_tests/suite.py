@@ -1,6 +1,7 @@
 """One run of the tests on one kernel: install, pytest in the guest, results back."""
 
 import io
+import re
 import shutil
 import sys
 import tarfile
@@ -87,14 +88,11 @@ def _pytest(vm: Vm, args: Sequence[str], log: Path, *, coverage: bool) -> tuple[
     command = [_PYTHON, "-m", "pytest", *([] if named else ["vm_tests/guest"])]
     command += ["-o", f"timeout={_TEST_TIMEOUT}", "-p", "no:cacheprovider", "--durations=10"]
     command += [f"--junitxml={_RESULTS}/junit.xml", f"--color={_colour()}", *args]
-    last = bytearray()
 
     def show(chunk: bytes) -> None:
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
         file.write(chunk)
-        last.extend(chunk)
-        del last[:-4096]
 
     with log.open("wb") as file:
         env = {"AGENTCG_IN_VM": "1", "COLUMNS": str(shutil.get_terminal_size().columns)}
@@ -103,8 +101,9 @@ def _pytest(vm: Vm, args: Sequence[str], log: Path, *, coverage: bool) -> tuple[
             status = vm.run(command, stream=show, env=env, cwd=_TESTS, timeout=_TIMEOUT)
         except TimeoutError as error:
             return 1, str(error)
-    lines = last.decode(errors="replace").strip().splitlines()
-    return status, lines[-1].strip("= ") if lines else "no output"
+    # Not simply the last line: warnings of the interpreter's end may follow pytest's summary.
+    closing = re.findall(r"(\d+ \w+.* in [\d.]+s\b)", log.read_text(errors="replace"))
+    return status, closing[-1] if closing else f"pytest ended with status {status}"
 
 
 def _colour() -> str:

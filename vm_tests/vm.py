@@ -50,7 +50,8 @@ class Vm:
             listener.bind(str(path))
             listener.listen(1)
             listener.settimeout(30)
-            command = qemu.program(tree) + qemu.accelerator(tree, boot.image)
+            self.accelerator = qemu.accelerator(tree, boot.image)
+            command = qemu.program(tree) + self.accelerator
             command += qemu.machine(disks, boot.image, path, self.console)
             log = cache.logs() / f"qemu-{boot.name}.log"
             with log.open("wb") as errors:
@@ -88,6 +89,7 @@ class Vm:
                 if isinstance(error, TimeoutError):
                     raise vm._loss(f"no sign of life in {_BOOT_SECONDS} s") from error
                 raise
+            print(f"    {' '.join(vm.accelerator)}", flush=True)
         return vm
 
     def run(

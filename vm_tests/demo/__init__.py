@@ -1,0 +1,1 @@
+"""Three agents with real workloads on one host: `make demo`."""
