@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNEL ?= all
 
-.PHONY: setup acg wheel check test lint unit root vm lock openapi clean clean-coverage
+.PHONY: setup acg wheel check test lint unit root vm lock openapi demo clean clean-coverage soak bench-calls
 
 setup: $(VENV)/.stamp acg
 
@@ -39,8 +39,25 @@ unit: setup
 root: setup
 	tools/in-cgroup $(BIN)/coverage run -m pytest -q tests/root -m root --durations=10
 
+# The full sizes of what `make root` shows in small, and the VM's repeated tries.
+soak: setup
+	AGENTCG_SOAK=1 tools/in-cgroup $(BIN)/pytest -q tests/root -m root --durations=10 --timeout 1800
+
+# Figures go to docs/benchmarks.md by hand: who reads them should have seen them.
+bench-calls: setup
+	tools/in-cgroup $(BIN)/python -m tests.bench.calls
+
 vm: wheel
 	$(BIN)/python -m vm_tests test --kernel $(KERNEL)
+
+# Three agents with real workloads, in a VM or (HOST=1) under this host's daemon.
+demo: setup build/demo/toucher
+	@$(BIN)/python -m vm_tests demo $(if $(HOST),--host)
+
+build/demo/toucher: vm_tests/demo/toucher.c
+	@command -v musl-gcc >/dev/null || tools/need musl-tools
+	@mkdir -p $(@D)
+	@musl-gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wconversion -O1 -static -s -o $@ $<
 
 test: clean-coverage check root vm
 	$(BIN)/coverage combine --quiet --keep $(wildcard .coverage.*) $(wildcard build/vm/*/vm-results/coverage/.coverage.*)
