@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from agentcg.api.controller import Role
 from agentcg.api.deps import TheCaller, TheController
-from agentcg.errors import AgentcgError, UnavailableError
+from agentcg.errors import AgentcgError, BadValueError, LimitError, UnavailableError
 from agentcg.model.view import Placement
 
 MEDIA_TYPE = "application/vnd.agentcg.acg"
@@ -38,11 +38,13 @@ async def run(request: Request, controller: TheController, caller: TheCaller) ->
     records = parse(await request.body())
     try:
         placement = await controller.run(caller, records)
-    except UnavailableError:
-        raise
-    except AgentcgError as error:
-        # The client can read nothing else; a refusal must not look like a daemon that is down.
+    except (BadValueError, LimitError) as error:
+        # What the caller wrote, or how much it has open, it can mend; so it is told, and the
+        # command does not run. The client can read nothing but records.
         placement = Placement({}, (f"agentcg: {error.message}",), REFUSED)
+    except AgentcgError as error:
+        # Our trouble is not the agent's: the command runs without a call.
+        raise UnavailableError(error.message) from error
     return Response(encode(placement), media_type=MEDIA_TYPE)
 
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from agentcg.api.controller import Peer
-from agentcg.control import closing, running
+from agentcg.control import closing, guarantees, running
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.enforce import limits, place
@@ -37,6 +37,11 @@ async def declare(core: Core, session: LiveSession, intent: Intent, peer: Peer |
         return await _again(core, known, peer)
     if session.closing:
         raise ConflictError(f"session {session.record.id} is closing: open a new one")
+    if session.record.observe_only is not None:
+        raise ConflictError(
+            f"session {session.record.id} is only observed, no call is placed in it: "
+            f"{session.record.observe_only}"
+        )
     grant = admit(intent, session.record, _room(session), _defaults(core))
     intent = replace(intent, command=stored(intent.command, core.settings.store_commands))
     record = Call(
@@ -52,13 +57,18 @@ async def declare(core: Core, session: LiveSession, intent: Intent, peer: Peer |
     core.journal.put_call(live.record)
     async with live.lock:
         try:
-            leaf, enforced = await core.blocking(_make, core, live, peer)
+            leaf, enforced, took = await core.blocking(_make, core, live, peer)
         except BaseException:
             await asyncio.shield(closing.undo(core, live))
             raise
         core.state.add_leaf(live, leaf)
         live.record = replace(
-            live.record, grant=replace(grant, enforced=enforced), cgroup_id=leaf.id
+            live.record,
+            grant=replace(grant, enforced=enforced),
+            cgroup_id=leaf.id,
+            placement=took,
+            calls_oom=live.calls_oom,
+            session_oom=live.session_oom,
         )
         running.watch(core, live)
         core.tell(
@@ -69,12 +79,17 @@ async def declare(core: Core, session: LiveSession, intent: Intent, peer: Peer |
             core.journal.put_call(live.record)
         else:
             _started(core, live, peer)
+        await guarantees.hold(core, live)
     return live
 
 
 async def _again(core: Core, live: LiveCall, peer: Peer | None) -> LiveCall:
     """The same key again: the same call, which may now be started."""
     async with live.lock:
+        if live.closed.is_set():
+            raise ConflictError(
+                f"call_id {live.record.intent.key!r}: its call just closed; declare it again"
+            )
         if peer is None:
             return live
         if live.state is not CallState.DECLARED or live.leaf is None:
@@ -82,12 +97,17 @@ async def _again(core: Core, live: LiveCall, peer: Peer | None) -> LiveCall:
                 f"call {live.record.id} (call_id {live.record.intent.key!r}) is "
                 f"{live.state.value} already: declare a new call_id"
             )
-        await core.blocking(place.place, live.leaf, pid=peer.pid, pidfd=peer.pidfd, root=core.root)
+        took = await core.blocking(
+            place.place, live.leaf, pid=peer.pid, pidfd=peer.pidfd, root=core.root
+        )
+        live.record = replace(live.record, placement=took)
         _started(core, live, peer)
     return live
 
 
-def _make(core: Core, live: LiveCall, peer: Peer | None) -> tuple[CgroupDir, dict[str, str]]:
+def _make(
+    core: Core, live: LiveCall, peer: Peer | None
+) -> tuple[CgroupDir, dict[str, str], float | None]:
     """Make, limit and fill the leaf: all the kernel work of a call, in one go, in a thread."""
     session = live.session
     live.calls_oom = counters.own_oom(session.tree.calls)
@@ -95,12 +115,13 @@ def _make(core: Core, live: LiveCall, peer: Peer | None) -> tuple[CgroupDir, dic
     leaf = tree.leaf(session.tree, live.record.id)
     try:
         enforced = limits.apply(leaf, live.record.grant, core.host)
+        took = None
         if peer is not None:
-            place.place(leaf, pid=peer.pid, pidfd=peer.pidfd, root=core.root)
+            took = place.place(leaf, pid=peer.pid, pidfd=peer.pidfd, root=core.root)
     except BaseException:
         leaf.close()
         raise
-    return leaf, enforced
+    return leaf, enforced, took
 
 
 def _started(core: Core, live: LiveCall, peer: Peer) -> None:
@@ -108,6 +129,8 @@ def _started(core: Core, live: LiveCall, peer: Peer) -> None:
     with contextlib.suppress(AgentcgError):
         start_ticks = procfs.start_time(peer.pid)
     live.pidfd = os.dup(peer.pidfd)
+    if core.exits is not None:
+        core.exits.watch(peer.pid)
     running.started(core, live, peer.pid, start_ticks)
     core.spawn(running.follow(core, live))
 
@@ -121,10 +144,18 @@ async def patch(core: Core, live: LiveCall, body: CallPatchBody) -> None:
         change = body.intent_of(old.intent)
         grant = admit(change, live.session.record, _room(live.session, but=old.id), _defaults(core))
         leaf = _leaf(live)
-        enforced = await core.blocking(limits.apply, leaf, grant, core.host)
-        live.record = replace(old, intent=change, grant=replace(grant, enforced=enforced))
+        # Booked before the await, so that no other admission takes the same bytes meanwhile.
+        live.record = replace(old, intent=change, grant=grant)
+        try:
+            enforced = await core.blocking(limits.apply, leaf, grant, core.host)
+        except BaseException:
+            live.record = old
+            raise
+        live.record = replace(live.record, grant=replace(grant, enforced=enforced))
+        await guarantees.hold(core, live, old=old.grant)
         core.journal.put_call(live.record)
-        running.arm_deadline(core, live)
+        if live.state is not CallState.DECLARED:
+            running.arm_deadline(core, live)
         core.tell(Kind.CALL_CHANGED, _words(live.record), session=old.session, call=old.id)
 
 
@@ -134,16 +165,22 @@ async def freeze(core: Core, live: LiveCall, *, frozen: bool) -> None:
         (CallState.FROZEN, CallState.RUNNING) if frozen else (CallState.RUNNING, CallState.FROZEN)
     )
     async with live.lock:
-        if live.state is target:
-            return
-        if live.state is not source:
+        # The knob is written even if the record says that it is done: after a crash in between
+        # the kernel may know better.
+        if live.state not in (source, target):
             raise ConflictError(
                 f"call {live.record.id} is {live.state.value}, not {source.value}: "
                 f"only a {source.value} call can become {target.value}"
             )
         leaf = _leaf(live)
         await core.blocking(leaf.freeze, frozen=frozen)
-        await _until_frozen(core, live, leaf, frozen=frozen)
+        try:
+            await _until_frozen(core, live, leaf, frozen=frozen)
+        except CgroupError:
+            await core.blocking(leaf.freeze, frozen=not frozen)
+            raise
+        if live.state is target:
+            return
         live.record = live.record.to(target)
         core.journal.put_call(live.record)
         kind = Kind.CALL_FROZEN if frozen else Kind.CALL_THAWED

@@ -4,7 +4,7 @@ import asyncio
 import os
 from dataclasses import replace
 
-from agentcg.control import evidence
+from agentcg.control import evidence, guarantees
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
 from agentcg.enforce import remove
@@ -62,6 +62,7 @@ def forget(core: Core, live: LiveCall) -> None:
     """Drop a closed call from the books and let go of its descriptors."""
     core.journal.put_call(live.record)
     core.state.drop_call(live)
+    guarantees.change(core, live.record.grant)
     if live.pidfd is not None:
         os.close(live.pidfd)
         live.pidfd = None

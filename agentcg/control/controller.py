@@ -1,15 +1,22 @@
 """The daemon as its doors see it: who may do what, then the deed."""
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
-from agentcg import __version__
 from agentcg.api.controller import Caller, Door, Peer, Role
 from agentcg.control import calls, closing, opening, running, sessions
 from agentcg.control.core import Core
+from agentcg.control.hostview import host_view
 from agentcg.control.state import LiveCall, LiveSession
-from agentcg.errors import ConflictError, DeniedError, NotFoundError, UnavailableError
+from agentcg.errors import (
+    CgroupGoneError,
+    ConflictError,
+    DeniedError,
+    NotFoundError,
+    UnavailableError,
+)
 from agentcg.intent.options import parse_run
 from agentcg.kernel import pidfd as pidfds
 from agentcg.kernel import procfs
@@ -19,7 +26,7 @@ from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause
 from agentcg.model.sample import Counters
-from agentcg.model.view import CallView, Check, HostView, Placement, SessionView
+from agentcg.model.view import CallView, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
 from agentcg.telemetry import counters
 
@@ -96,6 +103,9 @@ class Daemon:
         env = dict(text.partition("=")[::2] for tag, text in records if tag == "E")
         intent = parse_run(options, argv, env.get("AGENT_RESOURCE_HINT"))
         live = self._session(caller, caller.session)
+        if live.record.observe_only is not None:
+            # Only looked at: its commands run as if no daemon were there.
+            return Placement({})
         made = await calls.declare(self._core, live, intent, caller.peer)
         grant = made.record.grant
         messages = tuple(f"agentcg: {note}" for note in grant.notes)
@@ -154,25 +164,15 @@ class Daemon:
     async def host(self, caller: Caller) -> HostView:
         if caller.role is Role.NOBODY:
             raise DeniedError("this process is in no session: nothing here is its business")
-        host, state = self._core.host, self._core.state
-        return HostView(
-            version=__version__,
-            tier="T0",
-            kernel=host.kernel,
-            memory_total=host.memory_total,
-            cpus=len(host.cpus),
-            mechanisms=tuple(Check(m.name, m.works, m.detail) for m in host.mechanisms.values()),
-            counters={
-                "sessions": len(state.sessions),
-                "calls": len(state.calls),
-                "journal_failed_writes": self._core.journal.failed_writes,
-            },
-        )
+        return host_view(self._core, sessions=caller.role is Role.ADMIN)
 
     async def open_calls(self) -> Sequence[Call]:
         return [c.record for c in self._core.state.calls.values()]
 
-    async def events(self, caller: Caller, after: int | None) -> AsyncIterator[Event]:
+    def events(self, caller: Caller, after: int | None) -> AsyncIterator[Event]:
+        if caller.role is Role.NOBODY:
+            raise DeniedError("this process is in no session: nothing here is its business")
+
         def wanted(event: Event) -> bool:
             if caller.role is Role.ADMIN:
                 return True
@@ -180,8 +180,7 @@ class Daemon:
                 return event.session == caller.session
             return caller.role is Role.CALL and event.call == caller.call
 
-        async for event in self._core.bus.follow(after, wanted):
-            yield event
+        return self._core.bus.follow(after, wanted)
 
     def _session(self, caller: Caller, session: SessionId) -> LiveSession:
         if session == "self" and caller.session is not None:
@@ -205,7 +204,9 @@ class Daemon:
         return CallView(live.record, await self._core.blocking(counters.read, live.leaf))
 
     async def _session_view(self, live: LiveSession) -> SessionView:
-        memory = await self._core.blocking(counters.integer, live.tree.session, "memory.current")
+        session, memory = live.tree.session, None
+        with contextlib.suppress(CgroupGoneError):  # it closes within a second
+            memory = await self._core.blocking(counters.integer, session, "memory.current")
         caps = live.caps
         return SessionView(
             session=live.record,

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from agentcg.control.guarantees import Ledger
 from agentcg.control.journal import Journal
 from agentcg.control.state import State
 from agentcg.errors import AgentcgError
@@ -17,6 +18,9 @@ from agentcg.model.event import Event, Kind
 from agentcg.model.host import Host
 from agentcg.settings import Settings
 from agentcg.telemetry.bus import Bus
+
+if TYPE_CHECKING:
+    from agentcg.kernel.cn_proc import ExitEvents
 
 log = logging.getLogger("agentcg")
 
@@ -29,7 +33,10 @@ THREADS = 32
 
 @dataclass(slots=True)
 class Core:
-    """The daemon's parts. `now` is the only clock below."""
+    """The daemon's parts. `now` is the only clock below.
+
+    `bus_address` is where systemd is asked; None is the system bus.
+    """
 
     settings: Settings
     host: Host
@@ -38,7 +45,10 @@ class Core:
     bus: Bus
     state: State
     watch: Watch
+    exits: "ExitEvents | None" = None
     now: Callable[[], float] = time.time
+    guarantees: Ledger = field(default_factory=Ledger)
+    bus_address: str | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="kernel")

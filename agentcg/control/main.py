@@ -7,10 +7,11 @@ import logging
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agentcg import __version__
 from agentcg.api.server import serve
-from agentcg.control import doors, notify, recover, tick
+from agentcg.control import containers, doors, guarantees, notify, pressure, recover, tick
 from agentcg.control.controller import Daemon
 from agentcg.control.core import Core
 from agentcg.control.journal import Journal
@@ -20,9 +21,13 @@ from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.probe import probe
 from agentcg.kernel.watch import Watch
 from agentcg.model.event import Kind
+from agentcg.model.host import Host
 from agentcg.sandbox import bare
 from agentcg.settings import DEFAULT_PATH, Settings, load
 from agentcg.telemetry.bus import Bus
+
+if TYPE_CHECKING:
+    from agentcg.kernel.cn_proc import ExitEvents
 
 log = logging.getLogger("agentcg")
 
@@ -51,12 +56,16 @@ async def _run(settings: Settings) -> None:
         sockets = doors.sockets(settings.paths.run)
         bare.parent(core.root, settings.cgroup.bare_parent).close()
         await recover.recover(core)
+        await guarantees.start(core)
         down = doors.down_file(settings.paths.run)
         down.unlink(missing_ok=True)
         core.tell(Kind.DAEMON, f"agentcg {__version__} is ready")
+        _follow_pool(core)
         async with asyncio.TaskGroup() as tasks:
             ticking = tasks.create_task(tick.forever(core))
-            watching = tasks.create_task(_watchdog())
+            background = [tasks.create_task(_watchdog())]
+            if settings.docker.enabled:
+                background.append(tasks.create_task(containers.forever(core)))
             serving = tasks.create_task(serve(Daemon(core), sockets, stop))
             notify.notify("READY=1")
             await stop.wait()
@@ -66,26 +75,49 @@ async def _run(settings: Settings) -> None:
                 down.touch()
             await serving
             ticking.cancel()
-            watching.cancel()
+            for task in background:
+                task.cancel()
     finally:
+        await guarantees.undo(core)
         await core.stop()
-        bare.leave(core.root, settings.cgroup.bare_parent)
+        if not core.host.has("systemd"):
+            bare.leave(core.root, settings.cgroup.bare_parent)
         core.watch.close()
+        if core.exits is not None:
+            core.exits.close()
         core.journal.close()
         core.root.close()
 
 
+def _follow_pool(core: Core) -> None:
+    if core.host.has("psi"):
+        pool = core.root.open_path(core.settings.cgroup.pool)
+        core.spawn(pressure.follow(core, pool, None))
+
+
 def _core(settings: Settings) -> Core:
     """The composition root: settings and host to objects."""
+    host = probe(settings.cgroup.root)
     return Core(
         settings=settings,
-        host=probe(settings.cgroup.root),
+        host=host,
         root=CgroupDir.open(settings.cgroup.root),
         journal=Journal(settings.paths.state / "journal.sqlite", keep=settings.journal.keep),
         bus=Bus(),
         state=State(),
         watch=Watch(),
+        exits=_exits(host),
     )
+
+
+def _exits(host: Host) -> "ExitEvents | None":
+    """Where a reaped process's pidfd does not keep its exit status (before Linux 6.15)."""
+    if host.has("pidfd_exit") or not host.has("proc_events"):
+        return None
+    # pyroute2 takes a third of a second to import, and most hosts never need it.
+    from agentcg.kernel.cn_proc import ExitEvents
+
+    return ExitEvents()
 
 
 async def _watchdog() -> None:

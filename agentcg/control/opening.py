@@ -1,7 +1,7 @@
 """Who may open which session, on what target."""
 
 from agentcg.api.controller import Caller, Role
-from agentcg.control import sessions
+from agentcg.control import runtimes, sessions
 from agentcg.control.core import Core
 from agentcg.control.state import LiveSession
 from agentcg.errors import BadValueError, ConflictError, DeniedError, LimitError
@@ -23,11 +23,13 @@ async def open_session(core: Core, caller: Caller, body: SessionBody) -> LiveSes
             f"runtime {body.runtime!r}: only the administrator opens such a session; "
             f"a process may open one for itself with runtime 'self' where that is configured"
         )
-    if body.runtime == "bare":
-        if body.container is not None:
-            raise BadValueError("container: a bare session has none; give a pid or nothing")
-        return await sessions.open_bare(core, body, body.pid)
-    raise BadValueError(f"runtime {body.runtime!r}: not offered by this host; use 'bare'")
+    if body.runtime == "docker":
+        return await runtimes.open_docker(core, body)
+    if body.runtime == "scope":
+        return await runtimes.open_scope(core, body)
+    if body.container is not None:
+        raise BadValueError("container: a bare session has none; give a pid or nothing")
+    return await sessions.open_bare(core, body, body.pid)
 
 
 async def _open_self(core: Core, caller: Caller, body: SessionBody) -> LiveSession:

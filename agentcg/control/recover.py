@@ -20,7 +20,7 @@ from agentcg.model.outcome import Cause
 from agentcg.model.sample import Counters
 from agentcg.model.session import Runtime, Session
 from agentcg.policy.verdict import Evidence, conclude
-from agentcg.sandbox import bare, tree
+from agentcg.sandbox import bare, splitting, tree
 
 
 async def recover(core: Core) -> None:
@@ -33,7 +33,10 @@ async def recover(core: Core) -> None:
             core.journal.put_session(record, is_open=False)
             continue
         for call in [c for c in calls if c.session == record.id]:
-            adopted += await _call(core, session, call)
+            try:
+                adopted += await _call(core, session, call)
+            except AgentcgError as e:
+                core.tell(Kind.DAEMON, e.message, session=record.id, call=call.id)
         await core.blocking(_tidy, session)
     for call in calls:
         if call.session not in core.state.sessions:
@@ -51,6 +54,7 @@ async def _session(core: Core, record: Session) -> LiveSession | None:
         session_tree = await core.blocking(_reopen, core.root, record)
         if session_tree is None:
             return None
+        record = replace(record, cgroup_id=session_tree.session.id)
         return await sessions.enlist(core, record, session_tree)
     except CgroupError as e:
         core.tell(Kind.DAEMON, f"session not taken up: {e.message}", session=record.id)
@@ -66,13 +70,13 @@ def _reopen(root: CgroupDir, record: Session) -> tree.Tree | None:
     if record.cgroup_id not in (session.id, 0):
         session.close()
         return None
-    return tree.split(session)
+    return splitting.whole(session) if record.observe_only else splitting.split(session)
 
 
 async def _call(core: Core, session: LiveSession, record: Call) -> int:
     """Take up one call; 1 if it goes on."""
     live = LiveCall(record, session)
-    live.calls_oom, live.session_oom = 0, 0
+    live.calls_oom, live.session_oom = record.calls_oom, record.session_oom
     core.state.add_call(live)
     leaf = await core.blocking(_leaf, session, record)
     if leaf is None:
@@ -146,6 +150,8 @@ def _lost(core: Core, record: Call) -> None:
 
 def _tidy(session: LiveSession) -> None:
     """Leaves that no record knows: nobody will ever ask for them, so they go."""
+    if session.record.observe_only is not None:
+        return  # the children there are not ours
     known = {str(c) for c in session.calls}
     for name in session.tree.calls.children():
         if name not in known:

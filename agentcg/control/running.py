@@ -12,7 +12,7 @@ from agentcg.control import closing, evidence
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
 from agentcg.enforce import limits, remove
-from agentcg.errors import CgroupGoneError
+from agentcg.errors import CgroupError, CgroupGoneError
 from agentcg.kernel import pidfd as pidfds
 from agentcg.model.call import ALIVE, CallState
 from agentcg.model.event import Kind
@@ -30,9 +30,13 @@ def watch(core: Core, live: LiveCall) -> None:
     leaf = live.leaf
     if leaf is None:
         return
-    core.watch.add(leaf, "cgroup.events", lambda: core.spawn(_moved(core, live)))
-    if core.host.has("memory"):
-        core.watch.add(leaf, "memory.events.local", lambda: core.spawn(_memory(core, live)))
+    try:
+        core.watch.add(leaf, "cgroup.events", lambda: core.spawn(_moved(core, live)))
+        if core.host.has("memory"):
+            core.watch.add(leaf, "memory.events.local", lambda: core.spawn(_memory(core, live)))
+    except CgroupError as e:
+        # Out of inotify watches: the pidfd still tells the end, the timers the rest.
+        core.tell(Kind.DAEMON, e.message, session=live.record.session, call=live.record.id)
 
 
 def started(core: Core, live: LiveCall, pid: int | None, start_ticks: int | None) -> None:
@@ -54,6 +58,8 @@ async def follow(core: Core, live: LiveCall) -> None:
     await pidfds.wait(pidfd)
     if live.state in ALIVE:
         live.status = pidfds.exit_status(pidfd, pid)
+        if live.status is None and core.exits is not None:
+            live.status = core.exits.take(pid)
         await end(core, live)
 
 

@@ -1,14 +1,15 @@
 """Sessions: opened, capped, closed."""
 
 import contextlib
+import time
 from dataclasses import replace
 
-from agentcg.control import closing
+from agentcg.control import closing, pressure
 from agentcg.control.core import Core
 from agentcg.control.state import LiveSession
 from agentcg.enforce import limits, remove
 from agentcg.errors import AgentcgError, CgroupError, CgroupGoneError, ConflictError
-from agentcg.kernel import parse
+from agentcg.kernel import parse, procfs
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.caps import Caps
 from agentcg.model.event import Kind
@@ -20,6 +21,8 @@ from agentcg.policy import caps as shares
 from agentcg.sandbox import bare, tree
 from agentcg.telemetry import counters
 
+LEAVE_TRIES = 100
+
 
 async def open_bare(core: Core, body: SessionBody, pid: int | None) -> LiveSession:
     """Make a bare session and move a process tree into it, or leave it empty.
@@ -27,26 +30,29 @@ async def open_bare(core: Core, body: SessionBody, pid: int | None) -> LiveSessi
     Raises:
         ConflictError: the id is taken, or the process must not be moved.
     """
-    chosen = _id(core, body)
-    parent = core.settings.cgroup.bare_parent
-    record = Session(
-        id=chosen,
-        runtime=Runtime.BARE,
-        cgroup=f"{parent}/{chosen}",
-        cgroup_id=0,
-        priority=body.priority,
-        budget=body.budget.budget(),
-        undeclared=body.undeclared,
-        name=body.name,
-        created_at=core.now(),
-    )
-    core.journal.put_session(record, is_open=True)
-    try:
-        record, session_tree = await core.blocking(_make_bare, core, record, pid)
-    except BaseException:
-        core.journal.put_session(record, is_open=False)
-        raise
-    return await enlist(core, record, session_tree)
+    async with core.state.opening:
+        chosen = new_id(core, body.id)
+        parent = core.settings.cgroup.bare_parent
+        record = Session(
+            id=chosen,
+            runtime=Runtime.BARE,
+            cgroup=f"{parent}/{chosen}",
+            cgroup_id=0,
+            priority=body.priority,
+            budget=body.budget.budget(),
+            undeclared=body.undeclared,
+            name=body.name,
+            # Known before the first move, so that a daemon that dies now can give the tree back.
+            origin=None if pid is None else procfs.cgroup_path(pid).strip("/"),
+            created_at=core.now(),
+        )
+        core.journal.put_session(record, is_open=True)
+        try:
+            record, session_tree = await core.blocking(_make_bare, core, record, pid)
+            return await enlist(core, record, session_tree)
+        except BaseException:
+            core.journal.put_session(record, is_open=False)
+            raise
 
 
 def _make_bare(core: Core, record: Session, pid: int | None) -> tuple[Session, tree.Tree]:
@@ -59,39 +65,54 @@ def _make_bare(core: Core, record: Session, pid: int | None) -> tuple[Session, t
         if record.budget.pids is not None:
             with contextlib.suppress(CgroupError):
                 made.session.write("pids.max", record.budget.pids)
-        origin = None if pid is None else bare.take_in(made, pid, root=core.root)
+        if pid is not None:
+            bare.take_in(made, pid, root=core.root)
     except BaseException:
-        _scrap(core, made, parent, record.id)
+        _scrap(core, made, record)
         raise
-    return replace(record, cgroup_id=made.session.id, origin=origin), made
+    return replace(record, cgroup_id=made.session.id), made
 
 
-def _scrap(core: Core, made: tree.Tree, parent: str, name: str) -> None:
+def _scrap(core: Core, made: tree.Tree, record: Session) -> None:
     with contextlib.suppress(AgentcgError):
-        bare.give_back(made, "", root=core.root)
+        bare.give_back(made, record.origin or "", root=core.root)
         made.close()
-        with bare.parent(core.root, parent) as home:
-            remove.remove(home, name)
+        with bare.parent(core.root, core.settings.cgroup.bare_parent) as home:
+            remove.remove(home, record.id)
 
 
 async def enlist(core: Core, record: Session, session_tree: tree.Tree) -> LiveSession:
     """Enter an open session into the books, cap its halves, and follow its agent."""
     live = LiveSession(record, session_tree, cpus=frozenset())
     live.cpus, live.limit = await core.blocking(_bounds, core, session_tree, record)
-    await recap(core, live)
-    core.state.add_session(live)
-    core.journal.put_session(record, is_open=True)
+    if record.observe_only is None:
+        await recap(core, live)
     agent = session_tree.agent
     live.on_idle = lambda: core.spawn(_idle(core, live))
-    core.watch.add(agent, "cgroup.events", live.on_idle)
-    if core.host.has("memory"):
-        core.watch.add(agent, "memory.events.local", lambda: core.spawn(_agent_memory(core, live)))
+    try:
+        core.watch.add(agent, "cgroup.events", live.on_idle)
+        if core.host.has("memory"):
+            core.watch.add(
+                agent, "memory.events.local", lambda: core.spawn(_agent_memory(core, live))
+            )
+    except CgroupGoneError:
+        raise
+    except CgroupError as e:
+        # Out of inotify watches: the session is held to its limits all the same.
+        core.tell(Kind.DAEMON, e.message, session=record.id)
+    core.state.add_session(live)
+    core.journal.put_session(record, is_open=True)
+    if core.host.has("psi") and record.observe_only is None:
+        core.spawn(pressure.follow(core, session_tree.calls, record.id))
     core.tell(Kind.SESSION_OPENED, f"{record.runtime.value} {record.name}", session=record.id)
     return live
 
 
 async def recap(core: Core, live: LiveSession) -> None:
     """Share the session's memory and pids between agent and calls anew, if that moved by 10 %."""
+    if live.record.observe_only is not None:
+        await core.blocking(live.tree.session.read, "cgroup.events")  # raises when it is gone
+        return
     old = live.caps
     new = await core.blocking(_shares, core, live)
     if old is not None and not (
@@ -110,19 +131,28 @@ async def close(core: Core, live: LiveSession) -> None:
 
     A bare session's processes go back to where they came from.
     """
-    live.closing = True
-    for call in list(live.calls.values()):
-        await closing.close(core, call)
-    core.watch.remove(live.tree.agent)
-    core.state.drop_session(live)
-    with contextlib.suppress(CgroupGoneError):
-        await core.blocking(_leave, core, live)
-    live.tree.close()
-    core.journal.put_session(live.record, is_open=False)
+    async with live.lock:
+        if core.state.sessions.get(live.record.id) is not live:
+            return
+        live.closing = True
+        try:
+            for call in list(live.calls.values()):
+                await closing.close(core, call)
+            with contextlib.suppress(CgroupGoneError):
+                await core.blocking(_leave, core, live)
+        except BaseException:
+            live.closing = False  # so that the next close tries again
+            raise
+        core.watch.remove(live.tree.agent)
+        core.state.drop_session(live)
+        live.tree.close()
+        core.journal.put_session(live.record, is_open=False)
     core.tell(Kind.SESSION_CLOSED, "", session=live.record.id)
 
 
 def _leave(core: Core, live: LiveSession) -> None:
+    if live.record.observe_only is not None:
+        return
     if live.record.runtime is not Runtime.BARE:
         tree.join(live.tree)
         return
@@ -130,9 +160,10 @@ def _leave(core: Core, live: LiveSession) -> None:
         bare.give_back(live.tree, live.record.origin, root=core.root)
     with bare.parent(core.root, core.settings.cgroup.bare_parent) as home:
         remove.kill(live.tree.session)
-        for _ in range(100):
+        for _ in range(LEAVE_TRIES):
             if remove.remove(home, live.record.id):
                 return
+            time.sleep(0.05)  # in a worker thread; killed processes take a moment to go
     raise ConflictError(f"session {live.record.id}: its cgroup is still busy; close it again")
 
 
@@ -144,7 +175,14 @@ def _bounds(
         cpus = parse.id_list(session_tree.session.read("cpuset.cpus.effective"))
     except CgroupError:
         cpus = core.host.cpus
-    return cpus, _least(core.root, record.cgroup, core.host)
+    return cpus, _limit(core, record)
+
+
+def _limit(core: Core, record: Session) -> int | None:
+    """What the session may use: what its cgroup allows, and its budget if that is less."""
+    least = _least(core.root, record.cgroup, core.host)
+    budget = record.budget.memory
+    return least if least is None or budget is None else min(least, budget)
 
 
 def _least(root: CgroupDir, path: str, host: Host) -> int | None:
@@ -162,10 +200,11 @@ def _least(root: CgroupDir, path: str, host: Host) -> int | None:
 def _shares(core: Core, live: LiveSession) -> Caps:
     session = counters.integer(live.tree.session, "memory.current") or 0
     calls = counters.integer(live.tree.calls, "memory.current") or 0
-    live.limit = _least(core.root, live.record.cgroup, core.host)
+    live.limit = _limit(core, live.record)
+    pids = [counters.integer(live.tree.session, "pids.max"), live.record.budget.pids]
     return shares.caps(
         limit=live.limit,
-        pids=counters.integer(live.tree.session, "pids.max"),
+        pids=min((p for p in pids if p is not None), default=None),
         reserved=shares.reserve(session=session, calls=calls),
         undeclared_share=core.settings.sessions.undeclared_share,
     )
@@ -197,11 +236,16 @@ async def _agent_memory(core: Core, live: LiveSession) -> None:
         )
 
 
-def _id(core: Core, body: SessionBody) -> SessionId:
-    if body.id is None:
+def new_id(core: Core, wanted: str | None) -> SessionId:
+    """Check the id that a caller wants, or mint one.
+
+    Raises:
+        ConflictError: it is in use.
+    """
+    if wanted is None:
         chosen = mint_session_id()
-        return chosen if chosen not in core.state.sessions else _id(core, body)
-    chosen = session_id(body.id)
+        return chosen if chosen not in core.state.sessions else new_id(core, None)
+    chosen = session_id(wanted)
     if chosen in core.state.sessions:
         raise ConflictError(f"session {chosen} is open already: choose another id")
     return chosen

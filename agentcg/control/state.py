@@ -29,6 +29,7 @@ class LiveSession:
     agent_oom_kills: int = 0
     calls: dict[CallId, "LiveCall"] = field(default_factory=dict)
     closing: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     uid: int | None = None
     on_idle: Callable[[], None] = lambda: None
 
@@ -77,6 +78,7 @@ class State:
         self._agents: dict[int, LiveSession] = {}
         self._leaves: dict[int, LiveCall] = {}
         self.fail_opens = 0
+        self.opening = asyncio.Lock()
 
     def add_session(self, session: LiveSession) -> None:
         """Register a session under its id and its agent's cgroup."""

@@ -37,7 +37,8 @@ def apply(leaf: CgroupDir, grant: Grant, host: Host) -> dict[str, str]:
         del enforced["memory.swap"]
     elif enforced["memory.limit"] == ENFORCED:
         # Without memory.swap.max the limit only moves the call to the swap device.
-        enforced["memory.limit"] = f"unsupported: swap is open, {enforced['memory.swap']}"
+        why = enforced["memory.swap"].removeprefix("unsupported: ")
+        enforced["memory.limit"] = f"unsupported: swap is open, {why}"
     return enforced
 
 

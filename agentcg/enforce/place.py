@@ -5,6 +5,7 @@ the move goes by number, and the pidfd is asked afterwards whether the number wa
 """
 
 import contextlib
+import time
 
 from agentcg.errors import AgentcgError, ConflictError, ProcessGoneError
 from agentcg.kernel import pidfd as pidfds
@@ -14,8 +15,8 @@ from agentcg.kernel.cgroupfs import CgroupDir
 OOM_SCORE_ADJ = 500
 
 
-def place(leaf: CgroupDir, *, pid: int, pidfd: int, root: CgroupDir) -> None:
-    """Move the peer into `leaf`.
+def place(leaf: CgroupDir, *, pid: int, pidfd: int, root: CgroupDir) -> float:
+    """Move the peer into `leaf`; returns the seconds that the one cgroup.procs write took.
 
     Raises:
         ConflictError: it has other threads or children, so moving it would tear it apart.
@@ -27,13 +28,16 @@ def place(leaf: CgroupDir, *, pid: int, pidfd: int, root: CgroupDir) -> None:
             f"process {pid} has {threads} threads or has children: only a fresh process of one "
             f"thread can be placed, use `acg run -- COMMAND`"
         )
+    begun = time.perf_counter()
     leaf.move(pid)
+    took = time.perf_counter() - begun
     if not pidfds.alive(pidfd):
         _put_back(leaf, root)
         raise ProcessGoneError(pid)
     # Host-wide OOM should take a call rather than what it works for.
     with contextlib.suppress(OSError, ProcessGoneError):
         procfs.set_oom_score_adj(pid, OOM_SCORE_ADJ)
+    return took
 
 
 def _put_back(leaf: CgroupDir, root: CgroupDir) -> None:

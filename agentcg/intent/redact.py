@@ -15,14 +15,16 @@ _NAME = (
     r"(?<![\w-])(?=[\w-]*?(?:pass|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|credential|auth(?!ors?(?![a-z]))))[\w-]++"
 )
-_SCHEME = r"(?:(?:bearer|basic|digest|token)\s++)?+"
+_SCHEME = r"(?:(?:bearer|basic|digest|token)\s++(?!-))?+"
+# A blank, unless an option or another name follows: then this one has no value, that one has.
+_BLANK = rf"\s++(?!-|{_NAME}[=:]\s)"
 _VALUE = r"""(?:\\*+"[^"]*+"?\S*+|\\*+'[^']*+'?\S*+|\S++)"""
 _KEYS = r"sk-|[rs]k_|gh[oprsu]_|github_pat_|glpat-|xox[a-z]-|AKIA|ASIA|AIza|hf_|npm_|pypi-|eyJ"
 _PATTERNS = (
     # NAME=value, name: value, "name": "value", Authorization: Bearer value
-    re.compile(rf"""({_NAME}[\\"']*+\s*+[=:]\s*+{_SCHEME}){_VALUE}""", re.IGNORECASE),
+    re.compile(rf"""({_NAME}[\\"']*+\s*+[=:](?:{_BLANK})?+{_SCHEME}){_VALUE}""", re.IGNORECASE),
     # --name value
-    re.compile(rf"((?<!\S)(?=-){_NAME}\s++){_VALUE}", re.IGNORECASE),
+    re.compile(rf"((?<!\S)(?=-){_NAME}{_BLANK}){_VALUE}", re.IGNORECASE),
     re.compile(rf"(\bbearer\s++){_VALUE}", re.IGNORECASE),
     # curl -u name:value
     re.compile(rf"((?<!\S)(?:-u|--user|--proxy-user)[\s=]['\"]?[^\s:'\"]*+:){_VALUE}"),

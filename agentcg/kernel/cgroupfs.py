@@ -23,6 +23,22 @@ from agentcg.kernel.statfs import CGROUP2_SUPER_MAGIC, filesystem_type
 _DIR = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
+class _Descriptor:
+    """A descriptor that is closed with its last reference.
+
+    So a close() while another thread is between looking it up and using it waits for that
+    thread: else the number could be another cgroup's by the time of the system call.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 class CgroupDir:
     """A handle on one cgroup; a context manager. All failures are CgroupError or a subclass.
 
@@ -32,7 +48,7 @@ class CgroupDir:
 
     def __init__(self, fd: int, path: Path) -> None:
         """Take over `fd`; use `open`, `child` or `make` instead."""
-        self._fd = fd
+        self._held: _Descriptor | None = _Descriptor(fd)
         self.path = path
         self._id = os.fstat(fd).st_ino
 
@@ -51,16 +67,18 @@ class CgroupDir:
     def open_path(self, relative: str) -> Self:
         """Open a descendant such as "a/b/c", confined to this cgroup; "" is this one again."""
         parts = [valid_name(part) for part in relative.split("/")] if relative else ["."]
+        here = self._lend()
         try:
-            fd = open_beneath(self._fd, "/".join(parts), _DIR)
+            fd = open_beneath(here.fd, "/".join(parts), _DIR)
         except OSError as error:
             raise _wrapped(error, self.path / relative, gone=error.errno == errno.ENOENT) from error
         return type(self)(fd, self.path / relative)
 
     def make(self, name: str, *, exist_ok: bool = False) -> Self:
         """Create the child `name` and open it; CgroupError with EEXIST if it is there already."""
+        here = self._lend()
         try:
-            os.mkdir(valid_name(name), 0o755, dir_fd=self._fd)
+            os.mkdir(valid_name(name), 0o755, dir_fd=here.fd)
         except OSError as error:
             if not (exist_ok and error.errno == errno.EEXIST):
                 gone = error.errno in {errno.ENOENT, errno.ENODEV}
@@ -69,17 +87,19 @@ class CgroupDir:
 
     def remove_child(self, name: str) -> None:
         """Remove the child `name`; CgroupError with EBUSY while it has processes or children."""
+        here = self._lend()
         try:
-            os.rmdir(valid_name(name), dir_fd=self._fd)
+            os.rmdir(valid_name(name), dir_fd=here.fd)
         except OSError as error:
             gone = error.errno in {errno.ENOENT, errno.ENODEV}
             raise _wrapped(error, self.path / name, gone=gone) from error
 
     def children(self) -> list[str]:
         """Names of the child cgroups, sorted."""
+        here = self._lend()
         try:
             # A descriptor of its own: two threads that list through one would share its position.
-            fd = open_beneath(self._fd, ".", os.O_RDONLY | os.O_DIRECTORY)
+            fd = open_beneath(here.fd, ".", os.O_RDONLY | os.O_DIRECTORY)
             try:
                 with os.scandir(fd) as entries:
                     names = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
@@ -194,8 +214,9 @@ class CgroupDir:
 
     def fd_of(self, knob: str, flags: int, *, value: str | None = None) -> int:
         """Open a file of this cgroup; the caller closes the descriptor (O_CLOEXEC is set)."""
+        here = self._lend()
         try:
-            return open_beneath(self._fd, valid_name(knob), flags)
+            return open_beneath(here.fd, valid_name(knob), flags)
         except OSError as error:
             if error.errno == errno.ENOENT and self.exists():
                 path = self.path / knob
@@ -204,14 +225,17 @@ class CgroupDir:
 
     def exists(self) -> bool:
         """Whether this very cgroup has not been removed."""
+        here = self._held
+        if here is None:
+            return False
         try:
             # On cgroupfs st_nlink stays 2 after rmdir, and every name gives ENOENT, so ask for a
             # file that each living cgroup has.
-            os.close(open_beneath(self._fd, "cgroup.procs", os.O_PATH))
+            os.close(open_beneath(here.fd, "cgroup.procs", os.O_PATH))
         except OSError:
             # A plain directory (a test's fake tree) may lack the file, but its link count tells.
             return (
-                filesystem_type(self._fd) != CGROUP2_SUPER_MAGIC and os.fstat(self._fd).st_nlink > 0
+                filesystem_type(here.fd) != CGROUP2_SUPER_MAGIC and os.fstat(here.fd).st_nlink > 0
             )
         return True
 
@@ -222,13 +246,18 @@ class CgroupDir:
 
     def fileno(self) -> int:
         """Return the directory descriptor (O_PATH), for /proc/self/fd/N paths; it stays ours."""
-        return self._fd
+        return self._lend().fd
 
     def close(self) -> None:
         """Close the descriptor; the cgroup stays. Harmless when repeated."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._held = None
+
+    def _lend(self) -> "_Descriptor":
+        """Return the descriptor for the time of one call, as a local of the caller."""
+        held = self._held
+        if held is None:
+            raise CgroupGoneError(self.path, None, "its handle is closed")
+        return held
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,6 @@ from pathlib import PurePosixPath
 from agentcg import units
 from agentcg.errors import BadValueError
 from agentcg.model.container import Container
-from agentcg.model.session import Undeclared
 from agentcg.model.wire import BudgetBody, SessionBody
 from agentcg.settings import DockerRule, Sessions
 
@@ -66,19 +65,18 @@ def sanitized(name: str) -> str:
 
 def observe_reason(found: Container) -> str | None:
     """Why a container can only be looked at: it could undo whatever we do to its cgroup."""
-    if found.privileged:
-        return "the container is privileged"
-    if admin := sorted(_ADMIN & {c.upper() for c in found.cap_add}):
-        return f"the container has the capability {admin[0]}"
-    if found.pid_mode == "host":
-        return "the container shares the host's pid namespace"
-    if found.cgroupns_mode == "host":
-        return "the container shares the host's cgroup namespace"
-    if any(_over(m, _CGROUP) or _over(_CGROUP, m) for m in found.writable_mounts):
-        return "the container has the host's cgroup tree mounted writable"
-    if any(o.replace(":", "=") == "writable-cgroups=true" for o in found.security_opt):
-        return "the container may write its own cgroups"
-    return None
+    admin = sorted(_ADMIN & {c.upper() for c in found.cap_add})
+    over = any(_over(m, _CGROUP) or _over(_CGROUP, m) for m in found.writable_mounts)
+    own = any(o.replace(":", "=") == "writable-cgroups=true" for o in found.security_opt)
+    reasons = (
+        (found.privileged, "is privileged"),
+        (bool(admin), f"has the capability {''.join(admin[:1])}"),
+        (found.pid_mode == "host", "shares the host's pid namespace"),
+        (found.cgroupns_mode == "host", "shares the host's cgroup namespace"),
+        (over, "has the host's cgroup tree mounted writable"),
+        (own, "may write its own cgroups"),
+    )
+    return next((f"the container {why}" for holds, why in reasons if holds), None)
 
 
 def warning(found: Container) -> str | None:
@@ -128,7 +126,7 @@ def _priority(labels: Mapping[str, str], otherwise: int, notes: list[str]) -> in
     text = labels.get(PRIORITY)
     if text is None:
         return otherwise
-    if not re.fullmatch(r"[+-]?\d{1,3}", text) or not -100 <= int(text) <= 100:
+    if not re.fullmatch(r"[+-]?[0-9]{1,3}", text) or not -100 <= int(text) <= 100:
         notes.append(f"label {PRIORITY}={text[:40]!r} is no number from -100 to 100: not used")
         return otherwise
     return int(text)

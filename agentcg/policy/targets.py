@@ -36,15 +36,21 @@ def refuse_target(
     return None
 
 
-def refuse_origin(path: str, *, delegated: bool, own_unit: str | None) -> str | None:
+def refuse_origin(path: str, *, delegated: bool) -> str | None:
     """Why a process may not be taken out of the cgroup at `path` into a new scope."""
-    reason = _forbidden(path, own_unit)
+    path = _unit(path)
+    reason = _forbidden(path, None)
     if reason is not None:
         return reason
-    if PurePosixPath(path).name.endswith(".service") and not delegated:
+    if delegated:
         return (
-            f"{path!r} is a service, whose processes its manager accounts for, stops and restarts: "
-            f"start the agent in a scope (systemd-run --scope), or set Delegate=yes on the service"
+            f"{path!r} is delegated to a manager of its own, such as a container engine: "
+            f"open the container, or start the agent below the pool (Slice=agentcg.slice)"
+        )
+    if path.endswith(".service"):
+        return (
+            f"{path!r} is a service that is not delegated: its manager accounts for its processes, "
+            f"stops and restarts them; start the agent in a scope (systemd-run --scope)"
         )
     return None
 
@@ -68,3 +74,12 @@ def _user_manager(path: str) -> bool:
     return any(
         part.startswith("user@") and part.endswith(".service") for part in PurePosixPath(path).parts
     )
+
+
+def _unit(path: str) -> str:
+    """The deepest unit on the way to `path`; below it is what the unit's owner made."""
+    parts = PurePosixPath(path).parts
+    for depth in range(len(parts), 0, -1):
+        if parts[depth - 1].endswith((".scope", ".service", ".slice")):
+            return "/".join(parts[:depth])
+    return path

@@ -73,7 +73,8 @@ def _level(evidence: Evidence) -> Level:
 def _cause(call: Call, evidence: Evidence, code: int | None, signal: int | None) -> Cause:
     if evidence.usage.oom_kill:
         return Cause.OOM
-    if evidence.killed_for is not None:
+    # A command that ended by itself just before the kill came was not killed.
+    if evidence.killed_for is not None and code is None:
         return evidence.killed_for
     if evidence.usage.pids_max_hits and code not in (0, None):
         return Cause.PIDS

@@ -5,17 +5,12 @@ where there is no systemd. It is not the daemon's own unit, whose restart kills 
 """
 
 import contextlib
-import os
 from pathlib import PurePosixPath
 
-import psutil
-
-from agentcg.errors import CgroupError, ConflictError, ProcessGoneError
+from agentcg.errors import CgroupError
 from agentcg.kernel import procfs
 from agentcg.kernel.cgroupfs import CgroupDir
-from agentcg.sandbox import tree
-
-_ROUNDS = 20
+from agentcg.sandbox import processes, tree
 
 
 def parent(root: CgroupDir, path: str) -> CgroupDir:
@@ -60,19 +55,12 @@ def take_in(session: tree.Tree, pid: int, *, root: CgroupDir) -> str:
         ProcessGoneError: it is dead.
     """
     origin = procfs.cgroup_path(pid).strip("/")
-    _refuse(pid, origin)
-    inside: set[int] = set()
-    for _ in range(_ROUNDS):
-        strays = [p for p in _family(pid) if p not in inside]
-        if not strays:
-            # Opened by path, so that a bad path shows now and not when it is needed.
-            root.open_path(origin).close()
-            return origin
-        for stray in strays:
-            with contextlib.suppress(ProcessGoneError):
-                session.agent.move(stray)
-        inside.update(strays)
-    raise ConflictError(f"process {pid} forks faster than it can be moved: stop it first")
+    processes.refuse(pid)
+    processes.refuse_member(pid, origin)
+    processes.gather(session.agent, pid)
+    # Opened by path, so that a bad path shows now and not when it is needed.
+    root.open_path(origin).close()
+    return origin
 
 
 def give_back(session: tree.Tree, origin: str, *, root: CgroupDir) -> None:
@@ -83,25 +71,3 @@ def give_back(session: tree.Tree, origin: str, *, root: CgroupDir) -> None:
         target = root.open_path("")
     with target:
         tree.move_all(session.agent, target)
-
-
-def _family(pid: int) -> list[int]:
-    """A process and its descendants, parents first."""
-    try:
-        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-    except psutil.NoSuchProcess as e:
-        raise ProcessGoneError(pid) from e
-
-
-def _refuse(pid: int, origin: str) -> None:
-    if pid in (1, 2) or procfs.parent(pid) == 2:
-        raise ConflictError(f"process {pid} is init or a kernel thread: name an agent's process")
-    ours = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
-    if pid in ours:
-        raise ConflictError(f"process {pid} is the daemon or an ancestor of it: name an agent's")
-    if {tree.AGENT, tree.CALLS} & set(origin.split("/")):
-        raise ConflictError(f"process {pid} is in a session already: {origin!r}")
-    if procfs.ns_id(pid, "pid") != procfs.ns_id(os.getpid(), "pid"):
-        raise ConflictError(
-            f"process {pid} is in another pid namespace: open its container as a session instead"
-        )

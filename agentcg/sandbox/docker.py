@@ -5,17 +5,18 @@ over its Unix socket; that its pids are this host's is checked, because a socket
 """
 
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentcg.enforce import tree
-from agentcg.errors import AgentcgError, ConflictError, NotFoundError, UnavailableError
+from agentcg.errors import ConflictError, NotFoundError, UnavailableError
 from agentcg.kernel import procfs
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.container import Container
+from agentcg.sandbox import tree
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -35,8 +36,8 @@ class Happening:
 class Engine:
     """One engine. A connection is made for each question, so a restart of dockerd is no state."""
 
-    def __init__(self, socket: Path, *, timeout: int = TIMEOUT) -> None:
-        self._socket = socket
+    def __init__(self, path: Path, *, timeout: int = TIMEOUT) -> None:
+        self._socket = path
         self._timeout = timeout
 
     def container(self, name: str) -> Container:
@@ -48,15 +49,7 @@ class Engine:
         """
         with self._client() as client:
             raw = client.inspect_container(name)
-            image: dict[str, Any] = {}
-            # Without its image nothing tells whose labels these are; then none is trusted.
-            labels = (raw.get("Config") or {}).get("Labels") or {}
-            if labels:
-                try:
-                    image = client.inspect_image(raw["Image"])
-                except Exception as e:  # noqa: BLE001 - whatever it is, see above
-                    _ = e
-                    image = {"Config": {"Labels": labels}}
+            image = _image(client, raw)
         return _facts(raw, image)
 
     def running(self) -> list[str]:
@@ -83,8 +76,7 @@ class Engine:
         import docker
         import requests
 
-        if not self._socket.exists():
-            raise UnavailableError(f"{self._socket}: no such socket; start dockerd")
+        self._knock()
         client = None
         try:
             client = docker.APIClient(base_url=f"unix://{self._socket}", timeout=self._timeout)
@@ -98,6 +90,17 @@ class Engine:
         finally:
             if client is not None:
                 client.close()
+
+    def _knock(self) -> None:
+        """Fail at once and cleanly without an engine: the SDK leaks a socket that is refused."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(self._timeout)
+            try:
+                probe.connect(str(self._socket))
+            except OSError as e:
+                raise UnavailableError(
+                    f"{self._socket}: {e.strerror or e}; start dockerd, or set docker.socket"
+                ) from e
 
 
 class Events:
@@ -156,14 +159,15 @@ def home(
     cgroup = root.open_path(path)
     try:
         again = engine.container(found.id)
-        if (again.pid, again.started_at, again.running) != (found.pid, found.started_at, True) or (
-            procfs.start_time(found.pid) != born
-        ):
-            raise ConflictError(f"container {found.name}: it was restarted meanwhile; try again")
+        same = (again.pid, again.started_at, again.running) == (found.pid, found.started_at, True)
+        same = same and procfs.start_time(found.pid) == born
         odd = odd or _owned(cgroup, found.pid)
     except BaseException:
         cgroup.close()
         raise
+    if not same:
+        cgroup.close()
+        raise ConflictError(f"container {found.name}: it was restarted meanwhile; try again")
     return Home(cgroup, path, odd)
 
 
@@ -177,6 +181,19 @@ def _owned(cgroup: CgroupDir, init: int) -> str | None:
     if cgroup.subtree_control() and tree.AGENT not in children:
         return "the container enabled controllers of its own"
     return None
+
+
+def _image(client: "APIClient", raw: dict[str, Any]) -> dict[str, Any]:
+    import docker
+
+    labels = (raw.get("Config") or {}).get("Labels") or {}
+    if not labels:
+        return {}
+    try:
+        return dict(client.inspect_image(raw["Image"]))  # type: ignore[no-untyped-call]
+    except docker.errors.APIError:
+        # Without its image nothing tells whose labels these are; then none is the container's.
+        return {"Config": {"Labels": labels}}
 
 
 def _facts(raw: dict[str, Any], image: dict[str, Any]) -> Container:
@@ -200,8 +217,3 @@ def _facts(raw: dict[str, Any], image: dict[str, Any]) -> Container:
         mounts=tuple(str(m["Source"]) for m in mounts),
         writable_mounts=tuple(str(m["Source"]) for m in mounts if m.get("RW")),
     )
-
-
-def gone(error: AgentcgError) -> bool:
-    """Whether an error means only that the container is no more."""
-    return isinstance(error, NotFoundError | ConflictError)

@@ -1,7 +1,10 @@
 """Split a cgroup in which others start processes: a container's, a scope's."""
 
-from agentcg.enforce import tree
+import contextlib
+
+from agentcg.errors import AgentcgError, CgroupError
 from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.sandbox import tree
 
 _ROUNDS = 20
 
@@ -13,15 +16,32 @@ def split(session: CgroupDir) -> tree.Tree:
     kernel refuse these, so it is done again until all that exist are enabled. A host may refuse
     one for good (cpu while realtime tasks run), and then the session goes without it.
     """
-    made = tree.split(session)
+    made = _split(session)
     for _ in range(_ROUNDS):
-        wanted = tree.CONTROLLERS & session.controllers()
-        if wanted <= session.subtree_control():
+        if tree.CONTROLLERS & session.controllers() <= session.subtree_control():
             break
         made.agent.close()
         made.calls.close()
-        made = tree.split(session)
+        made = _split(session)
     return made
+
+
+def _split(session: CgroupDir) -> tree.Tree:
+    try:
+        return tree.split(session)
+    except CgroupError:
+        undo(session)
+        raise
+
+
+def undo(session: CgroupDir) -> None:
+    """Take back as much of a split as there is."""
+    with (
+        contextlib.suppress(AgentcgError),
+        session.make(tree.AGENT, exist_ok=True) as agent,
+        session.make(tree.CALLS, exist_ok=True) as calls,
+    ):
+        tree.join(tree.Tree(session, agent, calls))
 
 
 def whole(session: CgroupDir) -> tree.Tree:
