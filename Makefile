@@ -33,6 +33,7 @@ lint: setup
 	$(BIN)/codespell
 
 unit: setup
+	@command -v dbus-daemon >/dev/null || tools/need dbus-daemon
 	$(BIN)/coverage run -m pytest -q tests/unit tests/acg
 
 # The real kernel without a VM: a private cgroup2 mount in a cgroup namespace of its own.
