@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,3 +32,9 @@ def client(built: Client) -> Iterator[Client]:
     yield built
     for path in built.agent.iterdir():
         path.unlink()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """A shell starts background jobs with SIGINT ignored, which would be passed on by exec."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
