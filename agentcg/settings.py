@@ -37,12 +37,6 @@ class Cgroup(Section):
     bare_parent: str = "agentcg.slice/agentcg-keeper.service"
 
 
-class HostSection(Section):
-    """Changes to the whole host, each of them off unless asked for."""
-
-    favordynmods: bool = False
-
-
 class Calls(Section):
     """For calls that do not say, and how long a call may linger."""
 
@@ -100,7 +94,6 @@ class Settings(Section):
 
     paths: Paths = Paths()
     cgroup: Cgroup = Cgroup()
-    host: HostSection = HostSection()
     calls: Calls = Calls()
     sessions: Sessions = Sessions()
     self_sessions: SelfSessions = SelfSessions()

@@ -129,7 +129,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         ("calls: 5\n", "1: calls: Input should be a valid dictionary"),
         ("cals:\n  pids: 5\n", "1: cals: Extra inputs are not permitted"),
         ("calls:\n  pids: 5\n  pidz:\n    a: 1\n", "3: calls.pidz: Extra inputs"),
-        ("host: {favordynmods: maybe}\n", "1: host.favordynmods: Input should be a valid boolean"),
+        ("docker: {enabled: maybe}\n", "1: docker.enabled: Input should be a valid boolean"),
         ("sessions:\n  undeclared_share: 1.5\n", "2: sessions.undeclared_share: Input should be"),
         ("sessions:\n  undeclared_share: .nan\n", "2: sessions.undeclared_share: Input should be"),
         ("sessions:\n  budget:\n    calls: 257\n", "3: sessions.budget.calls: Input should be"),
