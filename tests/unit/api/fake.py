@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -208,7 +208,8 @@ class Running:
         return self.paths[Door.AGENT]
 
     def finish(self) -> None:
-        if self.thread.is_alive():
+        # A server that stopped by itself has closed its loop, at any moment before this one.
+        with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.stop.set)
         self.thread.join(10)
         assert not self.thread.is_alive()
