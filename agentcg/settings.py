@@ -37,6 +37,12 @@ class Cgroup(Section):
     bare_parent: str = "agentcg.slice/agentcg-keeper.service"
 
 
+class Host(Section):
+    """Changes to the whole host, none of them made without being asked for."""
+
+    favordynmods: bool = False
+
+
 class Calls(Section):
     """For calls that do not say, and how long a call may linger."""
 
@@ -94,6 +100,7 @@ class Settings(Section):
 
     paths: Paths = Paths()
     cgroup: Cgroup = Cgroup()
+    host: Host = Host()
     calls: Calls = Calls()
     sessions: Sessions = Sessions()
     self_sessions: SelfSessions = SelfSessions()

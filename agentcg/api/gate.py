@@ -16,7 +16,8 @@ TOTAL = {Door.ADMIN: 128, Door.AGENT: 512}
 class Link:
     """One connection. `key` stands for its peer until a request has told the session.
 
-    `running` counts its requests, `endless` is set while one of them is a stream of events.
+    `running` counts its requests; `waiting` is set while the next one has not come whole,
+    `endless` while it is answered by a stream of events.
     """
 
     peer: Peer
@@ -26,6 +27,7 @@ class Link:
     drop: Callable[[], None]
     session: SessionId | None = None
     running: int = 0
+    waiting: bool = True
     endless: bool = False
 
 
@@ -42,7 +44,10 @@ class Gate:
         return len(self._links)
 
     def admit(self, link: Link) -> None:
-        """Take in a new connection; at the total, the one that has waited longest makes room.
+        """Take in a new connection; at the total another one makes room.
+
+        That is the one that has waited longest for its peer, else the oldest stream of whoever
+        holds most connections: its reader resumes where it was.
 
         Raises:
             LimitError: its peer has too many already, or all of the door's are busy.
@@ -50,12 +55,12 @@ class Gate:
         if self.door is Door.AGENT and self._held[link.key] >= PER_SESSION:
             raise LimitError(_too_many("cgroup"))
         if len(self._links) >= self._total:
-            # Whoever sends a request at once is never the oldest that has sent none.
-            idle = next((one for one in self._links if not one.running), None)
-            if idle is None:
+            # Whoever sends a request at once is never the one that has waited longest.
+            spare = next((one for one in self._links if one.waiting), None) or self._stream()
+            if spare is None:
                 raise LimitError(f"all {self._total} connections of this door are busy; retry")
-            idle.drop()
-            self.release(idle)
+            spare.drop()
+            self.release(spare)
         self._links[link] = None
         self._held[link.key] += 1
 
@@ -85,6 +90,10 @@ class Gate:
         if link in self._links:
             del self._links[link]
             self._links[link] = None
+
+    def _stream(self) -> Link | None:
+        streams = (one for one in self._links if one.endless)
+        return max(streams, key=lambda one: self._held[one.session or one.key], default=None)
 
     def _forget(self, key: Hashable) -> None:
         self._held[key] -= 1

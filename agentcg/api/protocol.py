@@ -70,6 +70,8 @@ class PeerProtocol(H11Protocol):
         cycle = self._current()
         if cycle is not None and not cycle.more_body:
             self._disarm()
+            if self._link is not None:
+                self._link.waiting = False
 
     @override
     def on_response_complete(self) -> None:
@@ -134,6 +136,8 @@ class PeerProtocol(H11Protocol):
 
     def _arm(self) -> None:
         self._disarm()
+        if self._link is not None:
+            self._link.waiting = True
         if not self._lost:
             self._timer = self.loop.call_later(REQUEST_WITHIN, self.transport.abort)
 
@@ -157,7 +161,7 @@ def _peer(sock: socket.socket) -> Peer:
 
 
 def _key(peer: Peer) -> Hashable:
-    """The peer's cgroup; where the kernel cannot tell (before 6.13), the process."""
+    """The peer's cgroup; where the kernel cannot tell at once (before 6.13), the process."""
     try:
         return ("cgroup", pidfd.info(peer.pidfd).cgroup_id)
     except (UnsupportedError, ProcessGoneError):

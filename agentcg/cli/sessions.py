@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("SESSION", "RUNTIME", "CALLS", "MEMORY", "LIMIT", "PRIORITY", "NAME")
 
+# Counters that should be 0, and what they count.
+_TROUBLE = {
+    "fail_opens": "commands ran without a call since the daemon started (agentcg events)",
+    "journal_failed_writes": "records could not be written: look at the disk and the log",
+}
+
 
 class Runtime(StrEnum):
     """How a process of this host becomes a session."""
@@ -49,6 +55,9 @@ def status(form: FormatOption = Format.TABLE) -> None:
     missing = [check.name for check in host.mechanisms if not check.works]
     if missing:
         output.line(f"not available here: {', '.join(missing)} (see agentcg doctor)")
+    for name, what in _TROUBLE.items():
+        if host.counters.get(name):
+            output.line(f"{host.counters[name]} {what}")
     output.line("")
     output.table(_COLUMNS, [_row(view) for view in views], right=(2, 3, 4, 5))
 

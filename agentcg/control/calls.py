@@ -147,7 +147,10 @@ async def patch(core: Core, live: LiveCall, body: CallPatchBody) -> None:
         # Booked before the await, so that no other admission takes the same bytes meanwhile.
         live.record = replace(old, intent=change, grant=grant)
         try:
-            enforced = await core.blocking(limits.apply, leaf, grant, core.host)
+            # Lowering a limit reclaims at once. One at a time, so that a session which does that
+            # on and on holds up itself alone.
+            async with live.session.reclaim:
+                enforced = await core.reclaiming(limits.apply, leaf, grant, core.host)
         except BaseException:
             live.record = old
             raise

@@ -120,7 +120,8 @@ class _Watcher:
         if body.id in core.state.sessions:
             body = body.model_copy(update={"id": f"{str(body.id)[:50]}-{container[:12]}"})
         try:
-            await runtimes.open_docker(core, body)
+            async with core.state.opening:
+                await runtimes.open_docker(core, body)
         except AgentcgError as e:
             if isinstance(e, UnavailableError):
                 del self._seen[container]  # the next listing tries again

@@ -11,9 +11,12 @@ from agentcg.control.core import Core
 from agentcg.control.hostview import host_view
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.errors import (
+    AgentcgError,
+    BadValueError,
     CgroupGoneError,
     ConflictError,
     DeniedError,
+    LimitError,
     NotFoundError,
     UnavailableError,
 )
@@ -21,7 +24,7 @@ from agentcg.intent.options import parse_run
 from agentcg.kernel import pidfd as pidfds
 from agentcg.kernel import procfs
 from agentcg.model.call import Call, CallState
-from agentcg.model.event import Event
+from agentcg.model.event import Event, Kind
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause
@@ -46,7 +49,11 @@ class Daemon:
         own pid and user namespaces.
         """
         core = self._core
-        cgroup = await core.blocking(pidfds.cgroup_id, peer.pidfd, core.settings.cgroup.root)
+        if core.host.has("pidfd_info"):
+            cgroup = pidfds.cgroup_id(peer.pidfd, core.settings.cgroup.root)
+        else:
+            # By /proc, which waits for whoever holds the kernel's cgroup mutex.
+            cgroup = await core.blocking(pidfds.cgroup_id, peer.pidfd, core.settings.cgroup.root)
         session, call = core.state.place_of(cgroup)
         if call is not None:
             return Caller(Role.CALL, peer, call.record.session, call.record.id)
@@ -89,8 +96,15 @@ class Daemon:
             raise ConflictError(
                 "place: peer moves the caller, which must be a process of the session's agent"
             )
-        made = await calls.declare(self._core, live, intent, caller.peer if place else None)
-        return await self._call_view(made)
+        before = None if intent.key is None else self._closed_before(live, intent.key)
+        if before is None:
+            made = await calls.declare(self._core, live, intent, caller.peer if place else None)
+            return await self._call_view(made)
+        if place:
+            raise ConflictError(
+                f"call_id {intent.key!r}: its call {before.id} is closed; declare a new call_id"
+            )
+        return _closed_view(before)
 
     async def run(self, caller: Caller, records: Sequence[tuple[str, str]]) -> Placement:
         if caller.role is Role.CALL:
@@ -106,25 +120,33 @@ class Daemon:
         if live.record.observe_only is not None:
             # Only looked at: its commands run as if no daemon were there.
             return Placement({})
-        made = await calls.declare(self._core, live, intent, caller.peer)
+        try:
+            made = await calls.declare(self._core, live, intent, caller.peer)
+        except (BadValueError, LimitError):
+            raise
+        except AgentcgError as e:
+            self._core.state.fail_opens += 1
+            words = f"a command runs without a call: {e.message}"
+            self._core.tell(Kind.FAIL_OPEN, words, session=live.record.id)
+            raise
         grant = made.record.grant
         messages = tuple(f"agentcg: {note}" for note in grant.notes)
         return Placement({**grant.env, "AGENTCG_CALL": made.record.id}, messages)
 
     async def calls(self, caller: Caller, *, everything: bool) -> Sequence[CallView]:
-        live = [c for c in self._core.state.calls.values() if _sees_call(caller, c.record)]
+        live = [c for c in self._core.state.calls.values() if self._sees_call(caller, c.record)]
         views = [await self._call_view(c) for c in live]
         if everything:
             closed = self._core.journal.closed_calls(REMEMBERED)
-            views += [_closed_view(c) for c in closed if _sees_call(caller, c)]
+            views += [_closed_view(c) for c in closed if self._sees_call(caller, c)]
         return views
 
     async def call(self, caller: Caller, call: CallId) -> CallView:
         live = self._core.state.calls.get(call)
-        if live is not None and _sees_call(caller, live.record):
+        if live is not None and self._sees_call(caller, live.record):
             return await self._call_view(live)
         record = self._core.journal.call(call)
-        if record is None or not _sees_call(caller, record):
+        if record is None or not self._sees_call(caller, record):
             raise _unknown(call)
         return _closed_view(record)
 
@@ -189,14 +211,30 @@ class Daemon:
             raise NotFoundError(f"session {session[:80]!r}: not open, or not yours to see")
         return self._core.state.session(session)
 
+    def _closed_before(self, live: LiveSession, key: str) -> Call | None:
+        """The closed call of this session under `key`, so that a retry declares nothing twice."""
+        if self._core.state.by_key(live, key) is not None:
+            return None
+        found = self._core.journal.call_by_key(live.record.id, key)
+        return found if found is not None and found.declared_at >= live.record.created_at else None
+
     def _open_call(self, caller: Caller, call: CallId) -> LiveCall:
         live = self._core.state.calls.get(call)
-        if live is not None and _sees_call(caller, live.record):
+        if live is not None and self._sees_call(caller, live.record):
             return live
         record = self._core.journal.call(call)
-        if record is not None and _sees_call(caller, record):
+        if record is not None and self._sees_call(caller, record):
             raise ConflictError(f"call {call} is closed already: its outcome stays readable")
         raise _unknown(call)
+
+    def _sees_call(self, caller: Caller, call: Call) -> bool:
+        if caller.role is Role.CALL:
+            return caller.call == call.id
+        if caller.role is not Role.SESSION or caller.session != call.session:
+            return caller.role is Role.ADMIN
+        # A session of the same name may have been before it: its calls are another's business.
+        live = self._core.state.sessions.get(call.session)
+        return live is not None and call.declared_at >= live.record.created_at
 
     async def _call_view(self, live: LiveCall) -> CallView:
         if live.leaf is None or live.closed.is_set():
@@ -221,12 +259,6 @@ class Daemon:
 
 def _sees(caller: Caller, session: SessionId) -> bool:
     return caller.role is Role.ADMIN or (caller.role is Role.SESSION and caller.session == session)
-
-
-def _sees_call(caller: Caller, call: Call) -> bool:
-    if caller.role is Role.CALL:
-        return caller.call == call.id
-    return _sees(caller, call.session)
 
 
 def _closed_view(record: Call) -> CallView:

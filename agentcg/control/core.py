@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 # A cgroup.procs write waits for an RCU grace period, so the threads mostly sleep.
 THREADS = 32
+# Writes that reclaim may take seconds each; they must not hold up placements.
+RECLAIMING = 8
 
 
 @dataclass(slots=True)
@@ -50,20 +52,58 @@ class Core:
     guarantees: Ledger = field(default_factory=Ledger)
     bus_address: str | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _again: dict[Hashable, bool] = field(default_factory=dict)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="kernel")
     )
+    _reclaimers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(RECLAIMING, thread_name_prefix="reclaim")
+    )
 
     async def blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a kernel call that may sleep in a thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+        """Run a kernel call that may sleep in a thread.
+
+        Who is cancelled learns of it when the thread is done, so that what is then undone is not
+        still being made.
+        """
+        return await self._in(self._threads, lambda: work(*args, **kwargs))
+
+    async def reclaiming(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a write that may reclaim memory for seconds: lowering a limit."""
+        return await self._in(self._reclaimers, lambda: work(*args, **kwargs))
+
+    @staticmethod
+    async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        doing = asyncio.get_running_loop().run_in_executor(threads, work)
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            await asyncio.wait([doing])
+            raise
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Start a task that outlives the request; what goes wrong in it is logged, not lost."""
         task = asyncio.get_running_loop().create_task(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def coalesce(self, key: Hashable, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Spawn `work`; all requests that come while it runs are one more run after it."""
+        if key in self._again:
+            self._again[key] = True
+        else:
+            self._again[key] = False
+            self.spawn(self._repeat(key, work))
+
+    async def _repeat(
+        self, key: Hashable, work: Callable[[], Coroutine[object, object, None]]
+    ) -> None:
+        try:
+            await self._guarded(work())
+        finally:
+            again = self._again.pop(key)
+        if again:
+            self.coalesce(key, work)
 
     async def _guarded(self, work: Coroutine[object, object, None]) -> None:
         try:
@@ -95,4 +135,5 @@ class Core:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._reclaimers):
+            threads.shutdown(wait=False, cancel_futures=True)

@@ -24,6 +24,7 @@ def host_view(core: Core, *, sessions: bool) -> HostView:
         counters={
             "sessions": len(state.sessions),
             "calls": len(state.calls),
+            "fail_opens": state.fail_opens,
             "journal_failed_writes": core.journal.failed_writes,
         },
     )

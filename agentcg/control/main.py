@@ -18,6 +18,7 @@ from agentcg.control.journal import Journal
 from agentcg.control.state import State
 from agentcg.errors import AgentcgError
 from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.kernel.mountinfo import set_favordynmods
 from agentcg.kernel.probe import probe
 from agentcg.kernel.watch import Watch
 from agentcg.model.event import Kind
@@ -58,8 +59,8 @@ async def _run(settings: Settings) -> None:
         await recover.recover(core)
         await guarantees.start(core)
         down = doors.down_file(settings.paths.run)
+        core.tell(Kind.DAEMON, f"agentcg {__version__} is ready{_away(down, core.now())}")
         down.unlink(missing_ok=True)
-        core.tell(Kind.DAEMON, f"agentcg {__version__} is ready")
         _follow_pool(core)
         async with asyncio.TaskGroup() as tasks:
             ticking = tasks.create_task(tick.forever(core))
@@ -89,6 +90,15 @@ async def _run(settings: Settings) -> None:
         core.root.close()
 
 
+def _away(down: Path, now: float) -> str:
+    """How long clients were told not to wait: what they ran meanwhile nobody can count."""
+    try:
+        since = now - down.stat().st_mtime
+    except FileNotFoundError:
+        return ""
+    return f"; for {max(0.0, since):.0f} s commands of sessions ran without calls"
+
+
 def _follow_pool(core: Core) -> None:
     if core.host.has("psi"):
         pool = core.root.open_path(core.settings.cgroup.pool)
@@ -97,6 +107,8 @@ def _follow_pool(core: Core) -> None:
 
 def _core(settings: Settings) -> Core:
     """The composition root: settings and host to objects."""
+    if settings.host.favordynmods:
+        _favor_dynmods(settings.cgroup.root)
     host = probe(settings.cgroup.root)
     return Core(
         settings=settings,
@@ -108,6 +120,14 @@ def _core(settings: Settings) -> Core:
         watch=Watch(),
         exits=_exits(host),
     )
+
+
+def _favor_dynmods(root: Path) -> None:
+    try:
+        set_favordynmods(root)
+    except AgentcgError as e:
+        # A wish about speed; that it does not come true keeps no daemon from its work.
+        log.warning("host.favordynmods: %s", e.message)
 
 
 def _exits(host: Host) -> "ExitEvents | None":

@@ -16,8 +16,15 @@ async def open_session(core: Core, caller: Caller, body: SessionBody) -> LiveSes
         DeniedError: the caller may not open this one.
         BadValueError: the body does not fit the runtime.
     """
-    if body.runtime == "self":
-        return await _open_self(core, caller, body)
+    # One at a time, so that two of the same container cannot both find it free, nor two of the
+    # same uid both find room.
+    async with core.state.opening:
+        if body.runtime == "self":
+            return await _open_self(core, caller, body)
+        return await _open_other(core, caller, body)
+
+
+async def _open_other(core: Core, caller: Caller, body: SessionBody) -> LiveSession:
     if caller.role is not Role.ADMIN:
         raise DeniedError(
             f"runtime {body.runtime!r}: only the administrator opens such a session; "
@@ -42,15 +49,14 @@ async def _open_self(core: Core, caller: Caller, body: SessionBody) -> LiveSessi
         allowed = core.settings.self_sessions
         if not allowed.enabled:
             raise DeniedError("runtime 'self' is off: set self_sessions.enabled, or ask root")
-        mine = [s for s in core.state.sessions.values() if s.uid == caller.peer.uid]
+        mine = [s for s in core.state.sessions.values() if s.record.uid == caller.peer.uid]
         if len(mine) >= allowed.per_uid:
             raise LimitError(
                 f"uid {caller.peer.uid} has {len(mine)} sessions, self_sessions.per_uid allows "
                 f"{allowed.per_uid}: end one first"
             )
         body = body.model_copy(update={"budget": allowed.budget, "priority": min(body.priority, 0)})
-    live = await sessions.open_bare(core, body, caller.peer.pid)
-    live.uid = caller.peer.uid
+    live = await sessions.open_bare(core, body, caller.peer.pid, uid=caller.peer.uid)
     if not pidfds.alive(caller.peer.pidfd):
         await sessions.close(core, live)
         raise ConflictError("the caller died while its session was opened")

@@ -31,9 +31,9 @@ def watch(core: Core, live: LiveCall) -> None:
     if leaf is None:
         return
     try:
-        core.watch.add(leaf, "cgroup.events", lambda: core.spawn(_moved(core, live)))
+        core.watch.add(leaf, "cgroup.events", lambda: _on_moved(core, live))
         if core.host.has("memory"):
-            core.watch.add(leaf, "memory.events.local", lambda: core.spawn(_memory(core, live)))
+            core.watch.add(leaf, "memory.events.local", lambda: _on_memory(core, live))
     except CgroupError as e:
         # Out of inotify watches: the pidfd still tells the end, the timers the rest.
         core.tell(Kind.DAEMON, e.message, session=live.record.session, call=live.record.id)
@@ -138,10 +138,19 @@ def _at(
     live.timers.append(loop.call_later(wait, lambda: core.spawn(what())))
 
 
+def _on_moved(core: Core, live: LiveCall) -> None:
+    live.changed.set()
+    core.coalesce(("moved", live.record.id), lambda: _moved(core, live))
+
+
+def _on_memory(core: Core, live: LiveCall) -> None:
+    # A call at its limit changes the file thousands of times a second.
+    core.coalesce(("memory", live.record.id), lambda: _memory(core, live))
+
+
 async def _moved(core: Core, live: LiveCall) -> None:
     """cgroup.events changed."""
     leaf = live.leaf
-    live.changed.set()
     if leaf is None or live.closed.is_set():
         return
     try:

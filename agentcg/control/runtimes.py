@@ -1,7 +1,6 @@
 """Open sessions on what others run: a container's cgroup, or a systemd scope.
 
-Such a cgroup exists before its session and may outlive it. Openings are one at a time, so that
-two of the same container cannot both find it free.
+Such a cgroup exists before its session and may outlive it. The caller holds `core.state.opening`.
 """
 
 import os
@@ -32,33 +31,30 @@ async def open_docker(core: Core, body: SessionBody) -> LiveSession:
     if body.container is None or body.pid is not None:
         raise BadValueError("container: runtime 'docker' needs its id or name, and no pid")
     engine = docker.Engine(core.settings.docker.socket)
-    async with core.state.opening:
-        found = await core.blocking(engine.container, body.container)
-        known = by_container(core, found.id)
-        if known is not None:
-            raise ConflictError(f"container {found.name} is session {known.record.id} already")
-        chosen = sessions.new_id(core, body.id)
-        home = await core.blocking(
-            docker.home, engine, found, root=core.root, cgroup_of=containers.cgroup_of
-        )
-        reason = targets.refuse_target(
-            home.path, delegated=True, children=(), own_unit=_own_cgroup()
-        )
-        if reason is not None:
-            home.cgroup.close()
-            raise ConflictError(reason)
-        record = replace(
-            _record(core, body, chosen, Runtime.DOCKER, home.cgroup),
-            container=found.id,
-            name=body.name or found.name[:128],
-        )
-        observe_only = containers.observe_reason(found) or home.odd
-        if observe_only is not None:
-            # Its own work cannot be told from what it does to its cgroup, so nothing is capped.
-            record = replace(record, observe_only=observe_only, undeclared=Undeclared.OBSERVE)
-            live = await _attach(core, record, home.cgroup, splitting.whole)
-        else:
-            live = await _attach(core, record, home.cgroup, splitting.split)
+    found = await core.blocking(engine.container, body.container)
+    known = by_container(core, found.id)
+    if known is not None:
+        raise ConflictError(f"container {found.name} is session {known.record.id} already")
+    chosen = sessions.new_id(core, body.id)
+    home = await core.blocking(
+        docker.home, engine, found, root=core.root, cgroup_of=containers.cgroup_of
+    )
+    reason = targets.refuse_target(home.path, delegated=True, children=(), own_unit=_own_cgroup())
+    if reason is not None:
+        home.cgroup.close()
+        raise ConflictError(reason)
+    record = replace(
+        _record(core, body, chosen, Runtime.DOCKER, home.cgroup),
+        container=found.id,
+        name=body.name or found.name[:128],
+    )
+    observe_only = containers.observe_reason(found) or home.odd
+    if observe_only is not None:
+        # Its own work cannot be told from what it does to its cgroup, so nothing is capped.
+        record = replace(record, observe_only=observe_only, undeclared=Undeclared.OBSERVE)
+        live = await _attach(core, record, home.cgroup, splitting.whole)
+    else:
+        live = await _attach(core, record, home.cgroup, splitting.split)
     for words in (observe_only and f"only observed: {observe_only}", containers.warning(found)):
         if words:
             core.tell(Kind.DAEMON, words, session=record.id)
@@ -76,7 +72,7 @@ async def open_scope(core: Core, body: SessionBody) -> LiveSession:
         raise BadValueError("pid: runtime 'scope' needs a process, and no container")
     pid = body.pid
     pool = core.settings.cgroup.pool
-    async with core.state.opening, sdbus.connected(core.bus_address) as systemd:
+    async with sdbus.connected(core.bus_address) as systemd:
         born = procfs.start_time(pid)
         await core.blocking(processes.refuse, pid)
         chosen = sessions.new_id(core, body.id)

@@ -24,35 +24,44 @@ from agentcg.telemetry import counters
 LEAVE_TRIES = 100
 
 
-async def open_bare(core: Core, body: SessionBody, pid: int | None) -> LiveSession:
+async def open_bare(
+    core: Core, body: SessionBody, pid: int | None, *, uid: int | None = None
+) -> LiveSession:
     """Make a bare session and move a process tree into it, or leave it empty.
+
+    `uid` is whose it is, of one that a process opened for itself. The caller holds
+    `core.state.opening`.
 
     Raises:
         ConflictError: the id is taken, or the process must not be moved.
     """
-    async with core.state.opening:
-        chosen = new_id(core, body.id)
-        parent = core.settings.cgroup.bare_parent
-        record = Session(
-            id=chosen,
-            runtime=Runtime.BARE,
-            cgroup=f"{parent}/{chosen}",
-            cgroup_id=0,
-            priority=body.priority,
-            budget=body.budget.budget(),
-            undeclared=body.undeclared,
-            name=body.name,
-            # Known before the first move, so that a daemon that dies now can give the tree back.
-            origin=None if pid is None else procfs.cgroup_path(pid).strip("/"),
-            created_at=core.now(),
-        )
-        core.journal.put_session(record, is_open=True)
+    chosen = new_id(core, body.id)
+    parent = core.settings.cgroup.bare_parent
+    record = Session(
+        id=chosen,
+        runtime=Runtime.BARE,
+        cgroup=f"{parent}/{chosen}",
+        cgroup_id=0,
+        priority=body.priority,
+        budget=body.budget.budget(),
+        undeclared=body.undeclared,
+        name=body.name,
+        # Known before the first move, so that a daemon that dies now can give the tree back.
+        origin=None if pid is None else procfs.cgroup_path(pid).strip("/"),
+        uid=uid,
+        created_at=core.now(),
+    )
+    core.journal.put_session(record, is_open=True)
+    try:
+        record, made = await core.blocking(_make_bare, core, record, pid)
         try:
-            record, session_tree = await core.blocking(_make_bare, core, record, pid)
-            return await enlist(core, record, session_tree)
+            return await enlist(core, record, made)
         except BaseException:
-            core.journal.put_session(record, is_open=False)
+            await core.blocking(_scrap, core, made, record)
             raise
+    except BaseException:
+        core.journal.put_session(record, is_open=False)
+        raise
 
 
 def _make_bare(core: Core, record: Session, pid: int | None) -> tuple[Session, tree.Tree]:
@@ -88,13 +97,11 @@ async def enlist(core: Core, record: Session, session_tree: tree.Tree) -> LiveSe
     if record.observe_only is None:
         await recap(core, live)
     agent = session_tree.agent
-    live.on_idle = lambda: core.spawn(_idle(core, live))
+    live.on_idle = lambda: core.coalesce(("idle", record.id), lambda: _idle(core, live))
     try:
         core.watch.add(agent, "cgroup.events", live.on_idle)
         if core.host.has("memory"):
-            core.watch.add(
-                agent, "memory.events.local", lambda: core.spawn(_agent_memory(core, live))
-            )
+            core.watch.add(agent, "memory.events.local", lambda: _on_agent_memory(core, live))
     except CgroupGoneError:
         raise
     except CgroupError as e:
@@ -123,7 +130,7 @@ async def recap(core: Core, live: LiveSession) -> None:
     live.caps = new
     if live.record.undeclared is Undeclared.OBSERVE:
         new = replace(new, agent_memory=None, agent_pids=None)
-    await core.blocking(limits.apply_caps, agent=live.tree.agent, calls=live.tree.calls, caps=new)
+    await core.reclaiming(limits.apply_caps, agent=live.tree.agent, calls=live.tree.calls, caps=new)
 
 
 async def close(core: Core, live: LiveSession) -> None:
@@ -220,6 +227,10 @@ async def _idle(core: Core, live: LiveSession) -> None:
         populated = False
     if not populated:
         await close(core, live)
+
+
+def _on_agent_memory(core: Core, live: LiveSession) -> None:
+    core.coalesce(("agent", live.record.id), lambda: _agent_memory(core, live))
 
 
 async def _agent_memory(core: Core, live: LiveSession) -> None:

@@ -30,7 +30,7 @@ class LiveSession:
     calls: dict[CallId, "LiveCall"] = field(default_factory=dict)
     closing: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    uid: int | None = None
+    reclaim: asyncio.Lock = field(default_factory=asyncio.Lock)
     on_idle: Callable[[], None] = lambda: None
 
 
@@ -77,8 +77,8 @@ class State:
         self.calls: dict[CallId, LiveCall] = {}
         self._agents: dict[int, LiveSession] = {}
         self._leaves: dict[int, LiveCall] = {}
-        self.fail_opens = 0
         self.opening = asyncio.Lock()
+        self.fail_opens = 0
 
     def add_session(self, session: LiveSession) -> None:
         """Register a session under its id and its agent's cgroup."""

@@ -5,6 +5,7 @@ memory.events.local said that they hit their limit.
 """
 
 import asyncio
+from functools import partial
 
 from agentcg.control import running, sessions
 from agentcg.control.core import Core
@@ -22,16 +23,20 @@ EVERY = 1.0
 
 
 async def forever(core: Core) -> None:
-    """Look after every session each second, until cancelled."""
+    """Look after every session each second, until cancelled; a slow one delays no other."""
     while True:
         await asyncio.sleep(EVERY)
-        for session in list(core.state.sessions.values()):
-            try:
-                await look_after(core, session)
-            except CgroupGoneError:
-                core.spawn(sessions.close(core, session))
-            except AgentcgError as e:
-                core.tell(Kind.DAEMON, e.message, session=session.record.id)
+        for session in core.state.sessions.values():
+            core.coalesce(("tick", session.record.id), partial(_turn, core, session))
+
+
+async def _turn(core: Core, session: LiveSession) -> None:
+    try:
+        await look_after(core, session)
+    except CgroupGoneError:
+        core.spawn(sessions.close(core, session))
+    except AgentcgError as e:
+        core.tell(Kind.DAEMON, e.message, session=session.record.id)
 
 
 async def look_after(core: Core, session: LiveSession) -> None:

@@ -96,14 +96,14 @@ def in_initial_cgroup_ns(namespace: Path = CGROUP_NS) -> bool:
 def set_favordynmods(
     path: Path,
     *,
-    on: bool = True,
     mountinfo: Path = MOUNTINFO,
     namespace: Path = CGROUP_NS,
     remount: RemountFunction | None = None,
 ) -> Mount:
     """Set favordynmods of the cgroup2 mount at `path`, keep every other option, and check that.
 
-    Host-wide: it makes moves and forks trade places in cost. Returns the mount as read back.
+    Host-wide, until the next boot: moves get cheaper and forks dearer. Returns the mount as read
+    back.
     UnsupportedError outside the initial cgroup namespace, for options that could be lost, or if the
     kernel did not take it.
     """
@@ -113,7 +113,7 @@ def set_favordynmods(
             "favordynmods cannot be set from inside a cgroup namespace: run agentcgd on the host"
         )
     before = cgroup2_mount_of(path, mountinfo)
-    if ("favordynmods" in before.super_options) == on:
+    if "favordynmods" in before.super_options:
         return before
     unknown = sorted(set(before.options) - _FLAGS.keys())
     if unknown:
@@ -125,8 +125,7 @@ def set_favordynmods(
         flags |= _FLAGS[option]
     # A remount drops every file system option that it does not name: without this, nsdelegate and
     # memory_recursiveprot would end for the whole host.
-    kept = [o for o in before.super_options if o not in {"rw", "ro", "favordynmods"}]
-    wanted = [*kept, "favordynmods"] if on else kept
+    wanted = [*(o for o in before.super_options if o not in {"rw", "ro"}), "favordynmods"]
     (remount or _mount)(before.path, flags, ",".join(wanted))
     after = cgroup2_mount_of(path, mountinfo)
     if set(after.super_options) - {"rw", "ro"} != set(wanted) or after.options != before.options:

@@ -3,7 +3,6 @@
 Pressure files: Documentation/accounting/psi.rst.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agentcg.errors import BadValueError
@@ -51,22 +50,6 @@ def flat_keyed(text: str) -> dict[str, int]:
     return values
 
 
-def nested_keyed(text: str) -> dict[str, dict[str, int | None]]:
-    """`io.stat`, `io.max`: "8:0 rbytes=1 wbytes=max" a line; "max" is None, words are skipped."""
-    values: dict[str, dict[str, int | None]] = {}
-    for line in text.splitlines():
-        key, *pairs = line.split()
-        # Since 5.x a line may have a bare device number without a single pair.
-        inner = values.setdefault(key, {})
-        for pair in pairs:
-            name, _, value = pair.partition("=")
-            try:
-                inner[name] = number(value)
-            except BadValueError:
-                continue
-    return values
-
-
 def id_list(text: str) -> frozenset[int]:
     """`cpuset.cpus`: "0-3,7" as a set; empty text is the empty set."""
     found: set[int] = set()
@@ -83,17 +66,6 @@ def id_list(text: str) -> frozenset[int]:
             raise _bad(text, "rising numbers below 65536, such as 0-3,7")
         found.update(range(low, high + 1))
     return frozenset(found)
-
-
-def format_id_list(ids: Iterable[int]) -> str:
-    """Return the shortest `cpuset.cpus` text of a set: {0,1,2,7} is "0-2,7"."""
-    runs: list[list[int]] = []
-    for item in sorted(set(ids)):
-        if runs and item == runs[-1][1] + 1:
-            runs[-1][1] = item
-        else:
-            runs.append([item, item])
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
 def pressure(text: str) -> Pressure:

@@ -14,7 +14,15 @@ from agentcg.kernel.psi import Trigger
 from agentcg.model.host import Mechanism
 
 CONTROLLERS = ("memory", "cpu", "pids", "cpuset", "io")
-_MOUNT_OPTIONS = ("favordynmods", "nsdelegate", "memory_recursiveprot")
+# What a host without the option should know.
+_WITHOUT = {
+    "favordynmods": ": a call that comes alone waits 10 to 20 ms for the kernel, see "
+    "host.favordynmods in the configuration",
+    "nsdelegate": ": a container that can write its cgroup tree could also raise its own limits; "
+    "systemd mounts with it, `docker run --cgroupns=host` takes it away",
+    "memory_recursiveprot": ": guarantees of calls hold all the same, as every level is written; "
+    "systemd mounts with it, `docker run --cgroupns=host` takes it away",
+}
 _V1_NAME = {"io": "blkio"}
 _TRIED = ("cgroup.kill", "cgroup.freeze", "memory.peak", "psi", "psi.window")
 
@@ -49,13 +57,15 @@ def _mount(root: Path, proc: Path) -> Iterator[Mechanism]:
     try:
         mount = mountinfo.cgroup2_mount_of(root, proc / "self/mountinfo")
     except (AgentcgError, OSError) as error:
-        for name in ("cgroup2", *_MOUNT_OPTIONS):
+        for name in ("cgroup2", *_WITHOUT):
             yield Mechanism(name, works=False, detail=str(error))
         return
     yield Mechanism("cgroup2", works=True, detail=f"mounted on {mount.path}")
-    for name in _MOUNT_OPTIONS:
+    for name in _WITHOUT:
         has = name in mount.super_options
         detail = f"{mount.path} is mounted {'with' if has else 'without'} it"
+        if not has:
+            detail += _WITHOUT[name]
         yield Mechanism(name, works=has, detail=detail)
 
 

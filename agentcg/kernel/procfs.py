@@ -106,11 +106,6 @@ def memory_total() -> int:
     return meminfo()["MemTotal"]
 
 
-def swap_total() -> int:
-    """Return SwapTotal of the host in bytes; 0 without swap."""
-    return meminfo()["SwapTotal"]
-
-
 def meminfo(proc: Path = PROC) -> dict[str, int]:
     """Return /proc/meminfo in bytes."""
     values = {}

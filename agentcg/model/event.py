@@ -22,6 +22,7 @@ class Kind(StrEnum):
     CALL_CLOSED = "call.closed"
     PRESSURE = "pressure"
     AGENT_OOM = "agent.oom"
+    FAIL_OPEN = "agent.unmanaged"
     DAEMON = "daemon"
     LOST = "lost"
 

@@ -37,7 +37,8 @@ class Session:
 
     `cgroup` is the path below the cgroup root, `cgroup_id` the inode that it had: a cgroup that
     was removed and made again under the same name is another one. `origin` is where the processes
-    of a bare session came from, and go back to.
+    of a bare session came from, and go back to; `uid` whose it is, if a process opened it for
+    itself.
     """
 
     id: SessionId
@@ -50,5 +51,6 @@ class Session:
     container: str | None = None
     name: str = ""
     origin: str | None = None
+    uid: int | None = None
     created_at: float = 0.0
     observe_only: str | None = None

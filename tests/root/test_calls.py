@@ -151,3 +151,30 @@ def test_without_a_daemon_commands_run_at_once(daemon: Daemon) -> None:
     assert daemon.acg("--", "sh", "-c", "exit 7").wait(10) == 7
     assert time.monotonic() - started < 1
     daemon.start()
+
+
+def test_a_call_id_stays_taken_after_its_call_closed(daemon: Daemon) -> None:
+    body = {"tool": "bash", "call_id": "toolu_1"}
+    path = "/v1/sessions/one/calls"
+    made = daemon.ask("POST", path, body).json()["call"]
+    assert daemon.ask("POST", path, body).json()["call"]["id"] == made["id"]
+    assert daemon.ask("DELETE", f"/v1/calls/{made['id']}").status_code == 200
+    again = daemon.ask("POST", path, body).json()["call"]
+    assert (again["id"], again["state"]) == (made["id"], "closed")
+    assert daemon.leaves() == []
+    # Another session of that name starts anew.
+    assert daemon.ask("DELETE", "/v1/sessions/one").status_code == 200
+    daemon.open("one")
+    assert daemon.ask("POST", path, body).json()["call"]["id"] != made["id"]
+
+
+def test_a_command_that_ran_without_a_call_is_counted_and_told(daemon: Daemon) -> None:
+    # A process with children cannot be moved without tearing it apart.
+    script = 'sleep 0.2 & exec "$0" run -- grep ^0:: /proc/self/cgroup'
+    run = daemon.inside("sh", "-c", script, str(ACG), stdout=PIPE)
+    out, _ = run.communicate(timeout=20)
+    assert run.returncode == 0
+    assert out.strip().endswith("/agentcg.agent")
+    assert daemon.ask("GET", "/v1/host").json()["counters"]["fail_opens"] == 1
+    assert "agent.unmanaged" in daemon.log
+    assert "has children" in daemon.log

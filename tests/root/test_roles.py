@@ -1,6 +1,7 @@
 """Who may do what: a caller's cgroup says who it is, whatever socket, uid or JSON it uses."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.root.daemon import ACG, RUN, Daemon, cgroup_of, until
 pytestmark = pytest.mark.root
 
 ASK = str(Path(__file__).with_name("ask.py"))
+PIPES: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 ADMIN, AGENT = str(RUN / "admin.sock"), str(RUN / "agent/sock")
 
 
@@ -66,6 +68,18 @@ def test_a_session_can_neither_open_nor_close_sessions(daemon: Daemon, socket: s
         assert _ask(daemon, socket, "POST", "/v1/sessions", body)[0] in (403, 409)
     assert _ask(daemon, socket, "DELETE", "/v1/sessions/one")[0] == 403
     assert daemon.ask("GET", "/v1/sessions/one").status_code == 200
+
+
+def test_a_session_does_not_see_the_calls_of_an_earlier_namesake(daemon: Daemon) -> None:
+    daemon.acg("--", "true").wait(20)
+    until(lambda: daemon.history()[0]["state"] == "closed", "the call to close")
+    old = daemon.history()[0]["id"]
+    assert _ask(daemon, AGENT, "GET", f"/v1/calls/{old}")[0] == 200
+    assert daemon.ask("DELETE", "/v1/sessions/one").status_code == 200
+    daemon.open("one")
+    assert _ask(daemon, AGENT, "GET", f"/v1/calls/{old}")[0] == 404
+    assert _ask(daemon, AGENT, "GET", "/v1/calls?all=true") == (200, [])
+    assert daemon.call(old)["state"] == "closed"
 
 
 def test_a_call_speaks_for_itself_alone(daemon: Daemon) -> None:
@@ -132,6 +146,38 @@ def test_priority_and_budget_cannot_be_raised_from_inside(daemon: Daemon) -> Non
     status, made = _ask(daemon, AGENT, "PATCH", path, {"memory": {"guarantee": "1GiB"}})
     assert status == 200
     assert made["call"]["grant"]["memory_guarantee"] == 0
+
+
+@pytest.mark.parametrize(
+    "daemon", [{"self_sessions": {"enabled": True, "per_uid": 2}}], indirect=True
+)
+def test_sessions_opened_for_oneself_are_bounded_per_uid_over_a_restart(daemon: Daemon) -> None:
+    asking: list[subprocess.Popen[str]] = []
+
+    def ask(many: int) -> list[int]:
+        """Ask from processes of their own, all at once; each lives on in its session."""
+        words = [ASK, AGENT, "POST", "/v1/sessions", json.dumps({"runtime": "self"})]
+        script = (
+            f"import runpy, sys; sys.argv = {words}; runpy.run_path({ASK!r}, run_name='__main__'); "
+            "print(flush=True); sys.stdin.read()"
+        )
+        new = [
+            subprocess.Popen([sys.executable, "-c", script], text=True, **PIPES)
+            for _ in range(many)
+        ]
+        asking.extend(new)
+        lines = [one.stdout.readline() for one in new if one.stdout is not None]
+        return sorted(json.loads(line)["status"] for line in lines)
+
+    try:
+        assert ask(5) == [201, 201, 429, 429, 429]
+        daemon.stop(signal.SIGKILL)
+        daemon.start()
+        assert ask(1) == [429]
+    finally:
+        for one in asking:
+            one.communicate()
+    until(lambda: len(daemon.ask("GET", "/v1/sessions").json()) == 1, "the sessions to go")
 
 
 def test_open_calls_are_bounded(daemon: Daemon) -> None:

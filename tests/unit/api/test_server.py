@@ -8,8 +8,9 @@ import httpx2
 import pytest
 
 from agentcg.api import gate, protocol
-from agentcg.api.controller import Door
+from agentcg.api.controller import Door, Peer
 from agentcg.api.server import serve
+from agentcg.errors import LimitError
 from tests.unit.api.conftest import http
 from tests.unit.api.fake import FakeController, Running
 
@@ -138,9 +139,6 @@ def test_a_thousand_idle_connections_leave_the_admin_door_alone(
 
 
 def test_busy_connections_are_never_dropped_to_make_room() -> None:
-    from agentcg.api.controller import Peer
-    from agentcg.errors import LimitError
-
     door = gate.Gate(Door.AGENT, total=2)
     dropped: list[int] = []
 
@@ -149,15 +147,37 @@ def test_busy_connections_are_never_dropped_to_make_room() -> None:
 
     links = [link(n) for n in range(4)]
     door.admit(links[0])
-    links[0].running = 1
+    links[0].waiting = False
     door.admit(links[1])
     door.admit(links[2])
     assert dropped == [1]
-    links[2].running = 1
+    links[2].waiting = False
     with pytest.raises(LimitError, match="busy"):
         door.admit(links[3])
     with pytest.raises(LimitError, match="closed"):
         door.claim(links[1], None)
+
+
+def test_streams_make_room_and_first_those_of_who_holds_most() -> None:
+    door = gate.Gate(Door.AGENT, total=3)
+    dropped: list[str] = []
+
+    def admit(name: str, session: str) -> gate.Link:
+        made = gate.Link(
+            Peer(-1, 1, 0), Door.AGENT, session, door, lambda: dropped.append(name), waiting=False
+        )
+        door.admit(made)
+        return made
+
+    for name, session in (("a", "one"), ("b", "two"), ("c", "two")):
+        admit(name, session).endless = True
+    admit("d", "three")
+    assert dropped == ["b"]
+    admit("e", "three")
+    admit("f", "three")
+    with pytest.raises(LimitError, match="busy"):
+        admit("g", "four")
+    assert sorted(dropped) == ["a", "b", "c"]
 
 
 def test_no_descriptor_is_left_behind(server: Running) -> None:

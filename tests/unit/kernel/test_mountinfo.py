@@ -33,10 +33,9 @@ class Kernel:
         self.calls.append((path, flags, data))
         self.show("rw," + data)
 
-    def set(self, *, on: bool = True) -> mountinfo.Mount:
+    def set(self) -> mountinfo.Mount:
         return mountinfo.set_favordynmods(
             self.cgroups,
-            on=on,
             mountinfo=self.file,
             namespace=self.namespace,
             remount=self.remount,
@@ -82,7 +81,6 @@ def test_favordynmods_keeps_all_options(kernel: Kernel) -> None:
     assert data == "nsdelegate,memory_recursiveprot,favordynmods"
     assert kernel.set() == mount
     assert len(kernel.calls) == 1
-    assert "favordynmods" not in kernel.set(on=False).super_options
 
 
 def test_favordynmods_reads_back(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:

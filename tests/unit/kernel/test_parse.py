@@ -1,8 +1,6 @@
 """Text formats."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agentcg.errors import BadValueError
 from agentcg.kernel import parse
@@ -22,15 +20,6 @@ def test_flat_keyed() -> None:
     assert parse.flat_keyed("good 1\nbad\nworse x\nfine 2\n") == {"good": 1, "fine": 2}
 
 
-def test_nested_keyed() -> None:
-    text = "8:0 rbytes=1 wbytes=2\n259:0\n8:16 rbps=max wiops=5 ctrl=auto\n"
-    assert parse.nested_keyed(text) == {
-        "8:0": {"rbytes": 1, "wbytes": 2},
-        "259:0": {},
-        "8:16": {"rbps": None, "wiops": 5},
-    }
-
-
 @pytest.mark.parametrize(
     ("text", "ids"), [("0-3,7\n", {0, 1, 2, 3, 7}), ("", set()), ("\n", set()), ("5", {5})]
 )
@@ -42,15 +31,6 @@ def test_id_list(text: str, ids: set[int]) -> None:
 def test_id_list_refuses(text: str) -> None:
     with pytest.raises(BadValueError):
         parse.id_list(text)
-
-
-@given(st.frozensets(st.integers(0, 4095)))
-def test_id_list_round_trip(ids: frozenset[int]) -> None:
-    assert parse.id_list(parse.format_id_list(ids)) == ids
-
-
-def test_format_id_list() -> None:
-    assert parse.format_id_list({2, 0, 1, 7}) == "0-2,7"
 
 
 def test_pressure() -> None:

@@ -1,11 +1,13 @@
 """inotify on plain files."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
 
-from agentcg.errors import KnobMissingError
+from agentcg.errors import CgroupError, KnobMissingError
+from agentcg.kernel import watch as watching
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.watch import Watch
 
@@ -36,6 +38,27 @@ async def test_add_change_remove(tmp_path: Path) -> None:
             watch.add(cgroup, "memory.events", lambda: None)
         watch.close()
     assert heard == [1, 2]
+
+
+async def test_without_an_instance_left_the_error_names_the_sysctl(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "memory.events").write_text("")
+
+    def full(**_: object) -> object:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with CgroupDir.open(tmp_path) as cgroup, Watch() as watch:
+        with monkeypatch.context() as patch:
+            patch.setattr(watching, "Inotify", full)
+            with pytest.raises(CgroupError, match="max_user_instances"):
+                watch.add(cgroup, "memory.events", lambda: None)
+            watch.remove(cgroup)
+        heard: list[int] = []
+        watch.add(cgroup, "memory.events", lambda: heard.append(1))
+        (tmp_path / "memory.events").write_text("oom 1")
+        await asyncio.sleep(0.05)
+        assert heard
 
 
 async def test_a_callback_may_remove_another(tmp_path: Path) -> None:
