@@ -18,6 +18,8 @@ from agentcg.model.ids import SessionId, mint_session_id, session_id
 from agentcg.model.session import Runtime, Session, Undeclared
 from agentcg.model.wire import SessionBody
 from agentcg.policy import caps as shares
+from agentcg.policy import undeclared
+from agentcg.policy.undeclared import Settled
 from agentcg.sandbox import bare, tree
 from agentcg.telemetry import counters
 
@@ -208,13 +210,27 @@ def _shares(core: Core, live: LiveSession) -> Caps:
     session = counters.integer(live.tree.session, "memory.current") or 0
     calls = counters.integer(live.tree.calls, "memory.current") or 0
     live.limit = _limit(core, live.record)
+    used = max(0, session - calls)
+    if live.settled is None:
+        live.settled = _settled_before(core, live)
+    live.settled = undeclared.settle(live.settled, used, live.limit, core.now())
     pids = [counters.integer(live.tree.session, "pids.max"), live.record.budget.pids]
     return shares.caps(
         limit=live.limit,
         pids=min((p for p in pids if p is not None), default=None),
-        reserved=shares.reserve(session=session, calls=calls),
+        reserved=shares.reserve(used),
+        settled=shares.reserve(live.settled.memory),
         undeclared_share=core.settings.sessions.undeclared_share,
     )
+
+
+def _settled_before(core: Core, live: LiveSession) -> Settled | None:
+    """What the agent had settled at when a daemon before this one wrote its cap."""
+    cap = counters.integer(live.tree.agent, "memory.max")
+    if cap is None or live.limit is None:
+        return None
+    share = core.settings.sessions.undeclared_share
+    return Settled(shares.settled_at(cap, limit=live.limit, undeclared_share=share), core.now())
 
 
 async def _idle(core: Core, live: LiveSession) -> None:

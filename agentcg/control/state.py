@@ -12,7 +12,7 @@ from agentcg.model.ids import CallId, SessionId
 from agentcg.model.outcome import Cause
 from agentcg.model.session import Session
 from agentcg.policy.stall import Stall
-from agentcg.policy.undeclared import Credit
+from agentcg.policy.undeclared import Credit, Settled
 from agentcg.sandbox.tree import Tree
 
 
@@ -26,6 +26,7 @@ class LiveSession:
     limit: int | None = None
     caps: Caps | None = None
     credit: Credit = field(default_factory=Credit)
+    settled: Settled | None = None
     agent_oom_kills: int = 0
     calls: dict[CallId, "LiveCall"] = field(default_factory=dict)
     closing: bool = False

@@ -1,7 +1,12 @@
-"""CPU for work outside any call: quick as long as it is little.
+"""Work outside any call: quick as long as it is little, and within an allowance of memory.
 
-An agent that never declares must not do better than one that does, so what runs beside the calls
-has a credit of CPU time; when it is spent the cgroup's weight drops until the credit is back.
+An agent that never declares must not do better than one that does. So what runs beside the calls
+has a credit of CPU time; when it is spent the cgroup's weight drops until the credit is back. And
+memory counts as the harness's own only after it was held for a while: a harness grows over
+minutes, a build in seconds.
+
+Example: a session of 4 GiB whose agent uses 200 MiB. It may grow to 1.25 x 200 MiB + 64 MiB and
+25 % of 4 GiB = 1338 MiB at once; by 410 MiB a minute more if it stays there.
 """
 
 from dataclasses import dataclass
@@ -10,6 +15,7 @@ CREDIT = 0.2  # seconds of CPU
 REFILL = 0.1  # of a core
 WEIGHT_FULL = 100
 WEIGHT_SPENT = 10
+SETTLE = 0.1 / 60  # of the session's limit, a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +41,22 @@ def spend(credit: Credit, cpu: float, now: float) -> Credit:
     elif left >= CREDIT:
         weight = WEIGHT_FULL
     return Credit(left, cpu, now, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Bytes that count as the agent's own, and when that was so."""
+
+    memory: int
+    at: float
+
+
+def settle(old: Settled | None, used: int, limit: int | None, now: float) -> Settled:
+    """Let what counts as the agent's own follow `used` bytes: down at once, up slowly.
+
+    What it uses when the session is opened (`old` is None) is its own; without a limit all is.
+    """
+    if old is None or limit is None:
+        return Settled(used, now)
+    risen = old.memory + int(SETTLE * limit * max(0.0, now - old.at))
+    return Settled(min(used, risen), now)

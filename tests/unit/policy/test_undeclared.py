@@ -1,9 +1,13 @@
-"""The CPU credit of work outside calls."""
+"""The CPU credit of work outside calls, and the memory that counts as the agent's own."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcg.policy.undeclared import Credit, spend
+from agentcg.policy.caps import caps, reserve
+from agentcg.policy.undeclared import Credit, Settled, settle, spend
+
+MIB = 2**20
 
 
 def play(*readings: tuple[float, float], credit: Credit | None = None) -> list[int]:
@@ -66,3 +70,31 @@ def test_the_credit_stays_in_its_bounds_whatever_is_read(
         assert -0.2 <= state.left <= 0.2
         assert state.weight in {10, 100}
         assert state.left > 0 or state.weight == 10
+
+
+def test_an_agents_memory_counts_as_its_own_at_once_when_the_session_opens() -> None:
+    assert settle(None, 300, 1000, 5.0) == Settled(300, 5.0)
+    assert settle(Settled(10, 0.0), 300, None, 5.0) == Settled(300, 5.0)
+
+
+def test_what_counts_as_its_own_falls_at_once_and_rises_by_a_tenth_of_the_limit_a_minute() -> None:
+    old = Settled(200 * MIB, 0.0)
+    assert settle(old, 50 * MIB, 4096 * MIB, 1.0) == Settled(50 * MIB, 1.0)
+    assert settle(old, 2000 * MIB, 4096 * MIB, 0.0).memory == 200 * MIB
+    minute = settle(old, 2000 * MIB, 4096 * MIB, 60.0).memory
+    assert minute == pytest.approx(200 * MIB + 0.1 * 4096 * MIB, abs=1)
+    assert settle(old, 2000 * MIB, 4096 * MIB, 3600.0).memory == 2000 * MIB
+    # A clock that is set back gives nothing.
+    assert settle(old, 2000 * MIB, 4096 * MIB, -60.0).memory == 200 * MIB
+
+
+def test_a_hog_that_grows_as_fast_as_the_daemon_looks_meets_its_cap() -> None:
+    limit, used, settled = 1024 * MIB, 60 * MIB, settle(None, 60 * MIB, 1024 * MIB, 0.0)
+    for second in range(1, 100):
+        settled = settle(settled, used, limit, float(second))
+        cap = caps(limit=limit, pids=None, reserved=reserve(used), settled=reserve(settled.memory))
+        assert cap.agent_memory is not None
+        if used > cap.agent_memory:
+            break
+        used += 20 * MIB
+    assert used < 500 * MIB
