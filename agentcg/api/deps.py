@@ -1,4 +1,7 @@
-"""What a route needs besides its body: the controller, who is calling, checked ids."""
+"""What a route needs besides its body: the controller, who is calling, checked ids.
+
+All are coroutines although they never wait: plain functions cost a trip to a thread each.
+"""
 
 from typing import Annotated, cast
 
@@ -11,7 +14,7 @@ from agentcg.model import ids
 from agentcg.model.ids import CallId, SessionId
 
 
-def _controller(request: Request) -> Controller:
+async def _controller(request: Request) -> Controller:
     return cast(Controller, request.app.state.controller)
 
 
@@ -28,7 +31,7 @@ TheController = Annotated[Controller, Depends(_controller)]
 TheCaller = Annotated[Caller, Depends(identify)]
 
 
-def _session(caller: TheCaller, session: Annotated[str, Path(max_length=63)]) -> SessionId:
+async def _session(caller: TheCaller, session: Annotated[str, Path(max_length=63)]) -> SessionId:
     if session != "self":
         return ids.session_id(session)
     if caller.session is None:
@@ -36,7 +39,7 @@ def _session(caller: TheCaller, session: Annotated[str, Path(max_length=63)]) ->
     return caller.session
 
 
-def _call(call: Annotated[str, Path(max_length=63)]) -> CallId:
+async def _call(call: Annotated[str, Path(max_length=63)]) -> CallId:
     return ids.call_id(call)
 
 

@@ -1,3 +1,5 @@
+import threading
+
 import httpx2
 import pytest
 
@@ -96,3 +98,10 @@ def test_every_request_identifies_its_caller_once(agent: httpx2.Client, server: 
 def test_health_is_told_to_everyone(role: Role, agent: httpx2.Client, server: Running) -> None:
     server.controller.role = role
     assert agent.get("/healthz").text == "ok\n"
+
+
+def test_a_request_takes_no_trip_to_another_thread(agent: httpx2.Client) -> None:
+    call = agent.post("/v1/sessions/self/calls", json={}).json()["call"]["id"]
+    assert agent.get(f"/v1/calls/{call}").is_success
+    # The pool that the framework gives whatever is no coroutine; its threads stay for seconds.
+    assert [t.name for t in threading.enumerate() if "worker" in t.name.lower()] == []
