@@ -19,6 +19,7 @@ from agentcg.errors import (
     LimitError,
     NotFoundError,
     UnavailableError,
+    UnsupportedError,
 )
 from agentcg.intent.options import parse_run
 from agentcg.kernel import pidfd as pidfds
@@ -49,11 +50,11 @@ class Daemon:
         own pid and user namespaces.
         """
         core = self._core
-        if core.host.has("pidfd_info"):
-            cgroup = pidfds.cgroup_id(peer.pidfd, core.settings.cgroup.root)
-        else:
-            # By /proc, which waits for whoever holds the kernel's cgroup mutex.
-            cgroup = await core.blocking(pidfds.cgroup_id, peer.pidfd, core.settings.cgroup.root)
+        try:
+            cgroup = pidfds.cgroup_id(peer.pidfd)
+        except UnsupportedError:
+            root = core.settings.cgroup.root
+            cgroup = await core.blocking(pidfds.cgroup_id_by_path, peer.pidfd, root)
         session, call = core.state.place_of(cgroup)
         if call is not None:
             return Caller(Role.CALL, peer, call.record.session, call.record.id)

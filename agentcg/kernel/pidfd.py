@@ -4,7 +4,6 @@ A pidfd is readable (poll) once the process has exited, whether or not it has be
 """
 
 import asyncio
-import contextlib
 import errno
 import fcntl
 import os
@@ -147,21 +146,27 @@ def pid_of(pidfd: int) -> int:
     raise BadValueError(f"descriptor {pidfd} is not a pidfd: open it with pidfd.open")
 
 
-def cgroup_id(pidfd: int, root: Path) -> int:
-    """Return the id of the cgroup v2 that the living process is in.
+def cgroup_id(pidfd: int) -> int:
+    """Return the id of the cgroup v2 that the living process is in. It does not block.
 
-    `root` is the cgroup2 mount, used where the kernel cannot tell by itself (before 6.13).
-    ProcessGoneError if it is dead by the time of the answer: a dead process has no say.
+    UnsupportedError before Linux 6.13; ProcessGoneError if it is dead by the time of the answer: a
+    dead process has no say.
     """
-    found: int | None = None
-    with contextlib.suppress(UnsupportedError):
-        found = info(pidfd).cgroup_id
+    found = info(pidfd).cgroup_id
     if found is None:
-        found = _cgroup_id_by_path(pid_of(pidfd), root)
-    # Asked last: for a living process neither the pid nor the answer was a stranger's.
-    if not alive(pidfd):
-        raise ProcessGoneError(0, "it exited while its cgroup was looked up")
-    return found
+        raise UnsupportedError("PIDFD_GET_INFO told no cgroup: this kernel has no cgroup v2")
+    return _of_living(pidfd, found)
+
+
+def cgroup_id_by_path(pidfd: int, root: Path) -> int:
+    """Return the same on any kernel; it waits for whoever moves a process meanwhile.
+
+    `root` is the cgroup2 mount.
+    """
+    path = procfs.cgroup_path(pid_of(pidfd))
+    # " (deleted)" and "/.." parts fail as a missing or an invalid name, as they should.
+    with CgroupDir.open(root) as top, top.open_path(path.strip("/")) as cgroup:
+        return _of_living(pidfd, cgroup.id)
 
 
 def exit_status(pidfd: int, pid: int) -> int | None:
@@ -220,8 +225,8 @@ def _reaped(pidfd: int) -> bool:
     return False
 
 
-def _cgroup_id_by_path(pid: int, root: Path) -> int:
-    path = procfs.cgroup_path(pid)
-    # " (deleted)" and "/.." parts fail as a missing or an invalid name, as they should.
-    with CgroupDir.open(root) as top, top.open_path(path.strip("/")) as cgroup:
-        return cgroup.id
+def _of_living(pidfd: int, found: int) -> int:
+    # Asked last: for a living process neither the pid nor the answer was a stranger's.
+    if not alive(pidfd):
+        raise ProcessGoneError(0, "it exited while its cgroup was looked up")
+    return found

@@ -60,7 +60,7 @@ def test_peer_is_this_process_in_its_cgroup(
         with cgroup_root.make("peer") as leaf:
             leaf.move(os.getpid())
             try:
-                assert pidfd.cgroup_id(fd, mount) == leaf.id
+                assert pidfd.cgroup_id(fd) == leaf.id
             finally:
                 with CgroupDir.open(mount) as top, top.open_path(home) as back:
                     back.move(os.getpid())
@@ -75,11 +75,13 @@ def test_cgroup_id_by_path(cgroup_root: CgroupDir, spawn: Spawn, mount: Path) ->
     try:
         with cgroup_root.make("a") as a, a.make("b") as b:
             b.move(pid)
-            assert pidfd.cgroup_id(fd, mount) == b.id
+            with pytest.raises(UnsupportedError):
+                pidfd.cgroup_id(fd)
+            assert pidfd.cgroup_id_by_path(fd, mount) == b.id
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         with pytest.raises(ProcessGoneError):
-            pidfd.cgroup_id(fd, mount)
+            pidfd.cgroup_id_by_path(fd, mount)
     finally:
         os.close(fd)
 
