@@ -44,9 +44,10 @@ root: setup
 soak: setup
 	AGENTCG_SOAK=1 tools/in-cgroup $(BIN)/pytest -q tests/root -m root --durations=10 --timeout 1800
 
-# Figures go to docs/benchmarks.md by hand: who reads them should have seen them.
-bench-calls: setup
-	tools/in-cgroup $(BIN)/python -m tests.bench.calls
+# What a call costs, here or (VM=1) in the VM beside systemd-run and docker exec. Figures go to
+# docs/benchmarks.md by hand: who reads them should have seen them.
+bench-calls: $(if $(VM),wheel,setup)
+	$(if $(VM),$(BIN)/python -m vm_tests bench,tools/in-cgroup $(BIN)/python -m tests.bench.calls)
 
 vm: wheel
 	$(BIN)/python -m vm_tests test --kernel $(KERNEL)

@@ -1,4 +1,4 @@
-"""Command line: `python -m vm_tests build | test | shell | demo`."""
+"""Command line: `python -m vm_tests build | test | shell | demo | bench`."""
 
 import argparse
 import signal
@@ -8,11 +8,13 @@ import time
 import tty
 from pathlib import Path
 
-from vm_tests import app, host, kernels, qemu, session, steps, suite
+from vm_tests import app, bench, host, kernels, qemu, session, steps, suite
 from vm_tests.demo import run as demo
 from vm_tests.errors import HarnessError
 from vm_tests.kernels import Boot
 from vm_tests.vm import Vm
+
+_ONE = {"shell", "demo", "bench"}  # these boot one kernel, not the matrix
 
 
 def main() -> int:
@@ -44,6 +46,8 @@ def _run(args: argparse.Namespace) -> int:
         return _shell(boots[0], disks)
     if args.command == "demo":
         return demo.in_machine(boots[0], disks)
+    if args.command == "bench":
+        return bench.in_machine(boots[0], disks)
     pytest_args = [*(["-k", args.k] if args.k else []), *args.pytest_args]
     results = [suite.run(boot, disks, pytest_args, coverage=args.coverage) for boot in boots]
     return suite.report(results, strict=args.kernel == "newest")
@@ -72,9 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         ("test", "boot each kernel and run the tests in it"),
         ("shell", "boot one kernel and open a root shell"),
         ("demo", "boot one kernel and let three agents replay real traces"),
+        ("bench", "boot one kernel and measure what a call costs in it"),
     ):
         command = commands.add_parser(name, help=doing, description=doing)
-        default = kernels.chosen(kernels.MATRIX[0].name if name in {"shell", "demo"} else "all")
+        default = kernels.chosen(kernels.MATRIX[0].name if name in _ONE else "all")
         command.add_argument("--kernel", default=default, help=f"a name or all (now {default})")
         command.add_argument("--wheel", type=Path, help="test this wheel instead of building one")
         if name == "demo":

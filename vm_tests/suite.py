@@ -15,9 +15,9 @@ from vm_tests.errors import LostVMError
 from vm_tests.kernels import Boot
 from vm_tests.vm import Vm
 
-_TESTS = "/root/agentcg"
+TESTS = "/root/agentcg"
 _RESULTS = "/var/lib/vm-results"
-_PYTHON = "/opt/agentcg/bin/python"
+PYTHON = "/opt/agentcg/bin/python"
 _TIMEOUT = 60 * 60
 _TEST_TIMEOUT = 300  # one test's, in seconds; pyproject.toml's is for the host
 
@@ -83,9 +83,9 @@ def _coverage_env() -> dict[str, str]:
 
 
 def _pytest(vm: Vm, args: Sequence[str], log: Path, *, coverage: bool) -> tuple[int, str]:
-    vm.put(_tests(), _TESTS)
+    put_tests(vm)
     named = any((REPO / arg.split("::", 1)[0]).exists() for arg in args)
-    command = [_PYTHON, "-m", "pytest", *([] if named else ["vm_tests/guest"])]
+    command = [PYTHON, "-m", "pytest", *([] if named else ["vm_tests/guest"])]
     command += ["-o", f"timeout={_TEST_TIMEOUT}", "-p", "no:cacheprovider", "--durations=10"]
     command += [f"--junitxml={_RESULTS}/junit.xml", f"--color={_colour()}", *args]
 
@@ -98,7 +98,7 @@ def _pytest(vm: Vm, args: Sequence[str], log: Path, *, coverage: bool) -> tuple[
         env = {"AGENTCG_IN_VM": "1", "COLUMNS": str(shutil.get_terminal_size().columns)}
         env |= _coverage_env() if coverage else {}
         try:
-            status = vm.run(command, stream=show, env=env, cwd=_TESTS, timeout=_TIMEOUT)
+            status = vm.run(command, stream=show, env=env, cwd=TESTS, timeout=_TIMEOUT)
         except TimeoutError as error:
             return 1, str(error)
     # Not simply the last line: warnings of the interpreter's end may follow pytest's summary.
@@ -110,13 +110,13 @@ def _colour() -> str:
     return "yes" if sys.stdout.isatty() else "no"
 
 
-def _tests() -> bytes:
-    """Pack the tests and their configuration; not the package, which is tested as installed."""
+def put_tests(vm: Vm) -> None:
+    """Copy the tests and their configuration; not the package, which is tested as installed."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name in ("pyproject.toml", "vm_tests", "tests"):
             tar.add(REPO / name, name, filter=_wanted)
-    return out.getvalue()
+    vm.put(out.getvalue(), TESTS)
 
 
 def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
