@@ -69,6 +69,13 @@ def format_bytes(size: int) -> str:
     return f"{size} B"
 
 
+def format_bytes_within(size: int) -> str:
+    """Write a size so that what is read back is never above it: 1.97 GiB becomes "1.9 GiB"."""
+    step = min(max(0, size.bit_length() - 1) // 10 * 10, 50)
+    tenths = (size * 10) >> step
+    return format_bytes(-(-(tenths << step) // 10))
+
+
 def parse_duration(value: str | int | float) -> float:
     """Return the seconds of "250ms", "2s", "5m", "1h30m"; a bare number is seconds.
 

@@ -8,6 +8,7 @@ from agentcg.errors import CgroupGoneError
 from agentcg.model.event import Kind
 from agentcg.model.outcome import Outcome
 from agentcg.model.sample import Counters
+from agentcg.policy.admit import most_of
 from agentcg.policy.verdict import Evidence, conclude
 from agentcg.telemetry import counters
 
@@ -40,6 +41,8 @@ def read(live: LiveCall) -> Reading:
 
 def outcome(live: LiveCall, reading: Reading) -> Outcome:
     """Conclude from a reading and from what is known of the main process."""
+    session = live.session
+    calls_limit = None if session.caps is None else session.caps.calls_memory
     evidence = Evidence(
         usage=reading.usage,
         status=live.status,
@@ -47,6 +50,7 @@ def outcome(live: LiveCall, reading: Reading) -> Outcome:
         calls_oom=reading.calls_oom - live.calls_oom,
         session_oom=reading.session_oom - live.session_oom,
         ended_at=live.record.ended_at or 0.0,
+        most=most_of(session.record.budget, calls_limit),
     )
     return conclude(live.record, evidence)
 

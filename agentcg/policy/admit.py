@@ -8,7 +8,8 @@ from agentcg import units
 from agentcg.errors import BadValueError, LimitError
 from agentcg.model.grant import Grant
 from agentcg.model.intent import CpuClass, Intent
-from agentcg.model.session import Session
+from agentcg.model.session import Budget, Session
+from agentcg.policy.advice import Most
 from agentcg.policy.environment import hints
 
 _CLASS_WEIGHT = {CpuClass.INTERACTIVE: 300, CpuClass.NORMAL: 100, CpuClass.BATCH: 30}
@@ -74,12 +75,17 @@ def admit(intent: Intent, session: Session, room: Room, defaults: Defaults) -> G
     )
 
 
+def most_of(budget: Budget, calls_limit: int | None) -> Most:
+    """The highest limits that a call may be granted in a session with this cap on its calls."""
+    bounds = [b for b in (calls_limit, budget.memory) if b is not None]
+    return Most(min(bounds, default=None), budget.pids)
+
+
 def _limit(
     intent: Intent, session: Session, room: Room, defaults: Defaults, notes: list[str]
 ) -> int | None:
     asked = intent.memory.limit
-    bounds = [b for b in (room.calls_limit, session.budget.memory) if b is not None]
-    most = min(bounds, default=None)
+    most = most_of(session.budget, room.calls_limit).memory
     wish = defaults.memory_limit if asked is None else asked
     if most is None or (wish is not None and wish <= most):
         return wish

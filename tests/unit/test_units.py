@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcg.errors import BadValueError
-from agentcg.units import format_bytes, format_duration, parse_bytes, parse_cores, parse_duration
+from agentcg.units import (
+    format_bytes,
+    format_bytes_within,
+    format_duration,
+    parse_bytes,
+    parse_cores,
+    parse_duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +161,12 @@ def test_parse_duration_refuses(value: str | float) -> None:
 )
 def test_format_duration(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@given(st.integers(0, 2**60))
+def test_a_size_written_within_another_reads_back_as_nearly_as_much(size: int) -> None:
+    again = parse_bytes(format_bytes_within(size))
+    assert 0.9 * size - 1 <= again <= size
 
 
 @given(st.floats(0, 1e8))
