@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNEL ?= all
 
-.PHONY: setup acg wheel check test lint unit root vm lock openapi demo clean clean-coverage soak bench-calls
+.PHONY: setup acg wheel check test lint unit root vm lock reference demo clean clean-coverage soak bench-calls
 
 setup: $(VENV)/.stamp acg
 
@@ -72,8 +72,9 @@ lock:
 	uv lock --quiet --upgrade
 	uv export --quiet --format requirements.txt --all-groups --no-emit-project -o requirements.lock
 
-openapi: setup
-	$(BIN)/python -m agentcg.api.openapi > docs/reference/openapi.json
+# docs/reference and the shipped configuration, from the code.
+reference: setup
+	$(BIN)/python -m tools.reference
 
 clean:
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache

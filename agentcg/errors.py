@@ -27,7 +27,7 @@ _REMEDY = {
 
 
 class AgentcgError(Exception):
-    """Base of all deliberate errors; `message` is fit for a person and for a model."""
+    """Anything that has no word of its own; `message` is fit for a person and for a model."""
 
     slug: ClassVar[str] = "error"
     status: ClassVar[int] = 500
@@ -45,7 +45,7 @@ class BadValueError(AgentcgError):
 
 
 class NotFoundError(AgentcgError):
-    """No session, call, lease or program has this id."""
+    """No session or call has this id, or it is not the caller's to know of."""
 
     slug = "not-found"
     status = 404
@@ -80,7 +80,7 @@ class UnsupportedError(AgentcgError):
 
 
 class ConfigError(AgentcgError):
-    """A configuration or policy file is wrong; the message has file and key."""
+    """A configuration file is wrong; the message has file and key."""
 
     slug = "config"
     status = 500

@@ -1,6 +1,7 @@
 """The configuration file: one YAML document, checked whole, every error with file and line.
 
-Defaults live here and nowhere else; daemon/config/agentcg.yaml shows each of them commented out.
+Defaults and descriptions live here and nowhere else: `make reference` writes the commented
+daemon/config/agentcg.yaml and docs/reference/configuration.md from them.
 """
 
 from pathlib import Path
@@ -11,7 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentcg.errors import ConfigError
 from agentcg.model.session import Undeclared
-from agentcg.model.wire import BudgetBody, Bytes, Count, Name, Pids, Priority, Seconds, Wait
+from agentcg.model.wire import (
+    BudgetBody,
+    Bytes,
+    Count,
+    Name,
+    Pids,
+    Priority,
+    Seconds,
+    Wait,
+)
 
 DEFAULT_PATH = Path("/etc/agentcg/agentcg.yaml")
 
@@ -25,74 +35,106 @@ class Section(BaseModel):
 class Paths(Section):
     """Where sockets and the journal are."""
 
-    run: Path = Path("/run/agentcg")
-    state: Path = Path("/var/lib/agentcg")
+    run: Path = Field(
+        Path("/run/agentcg"), description="the sockets; with systemd the socket units decide"
+    )
+    state: Path = Field(
+        Path("/var/lib/agentcg"), description="the journal: what survives a restart"
+    )
 
 
 class Cgroup(Section):
-    """Which tree is managed. `pool` and `bare_parent` are relative to `root`."""
+    """Which tree is managed."""
 
-    root: Path = Path("/sys/fs/cgroup")
-    pool: str = "agentcg.slice"
-    bare_parent: str = "agentcg.slice/agentcg-keeper.service"
+    root: Path = Field(Path("/sys/fs/cgroup"), description="the cgroup2 mount")
+    pool: str = Field("agentcg.slice", description="the ancestor of all sessions, below root")
+    bare_parent: str = Field(
+        "agentcg.slice/agentcg-keeper.service", description="bare sessions live here, below root"
+    )
 
 
 class Host(Section):
     """Changes to the whole host, none of them made without being asked for."""
 
-    favordynmods: bool = False
+    favordynmods: bool = Field(
+        False,
+        description="mount cgroup2 with it, until the next boot: a call starts 10 to 20 ms "
+        "sooner, forks get a little dearer",
+    )
 
 
 class Calls(Section):
     """For calls that do not say, and how long a call may linger."""
 
-    memory_limit: Bytes | None = None
-    pids: Pids = 4096
-    deadline: Seconds | None = None
-    start_within: Seconds = 60.0
-    linger_kill: Wait = 2.0
-    linger_max: Seconds = 1800.0
+    memory_limit: Bytes | None = Field(
+        None, description="kill threshold; null: all that the session's calls may use"
+    )
+    pids: Pids = Field(4096, description="processes and threads")
+    deadline: Seconds | None = Field(None, description="killed after that time; null: never")
+    start_within: Seconds = Field(
+        60.0, description="a call declared and not started by then loses its grant"
+    )
+    linger_kill: Wait = Field(
+        2.0, description="what outlives its call is killed after this (on_end: kill)"
+    )
+    linger_max: Seconds = Field(1800.0, description="... or after this (on_end: keep)")
 
 
 class Sessions(Section):
     """For sessions that do not say, and for work outside any call."""
 
-    priority: Priority = 0
-    budget: BudgetBody = BudgetBody()
-    undeclared: Undeclared = Undeclared.CAP
-    undeclared_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+    priority: Priority = Field(0, description="no call of it may go higher")
+    budget: BudgetBody = Field(BudgetBody(), description="the most that its calls may ask for")
+    undeclared: Undeclared = Field(
+        Undeclared.CAP, description="work outside calls: only observe it, or cap it"
+    )
+    undeclared_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.25, description="of the session's memory, for work outside calls"
+    )
 
 
 class SelfSessions(Section):
-    """Sessions that a process may open for itself over the agent socket."""
+    """Sessions that an unprivileged process opens for itself."""
 
-    enabled: bool = False
-    per_uid: Annotated[Count, Field(ge=1, le=256)] = 4
-    budget: BudgetBody = BudgetBody()
+    enabled: bool = Field(False, description="whether it may")
+    per_uid: Annotated[Count, Field(ge=1, le=256)] = Field(
+        4, description="how many one user may have open"
+    )
+    budget: BudgetBody = Field(BudgetBody(), description="what each of them gets")
 
 
 class DockerRule(Section):
-    """Take up a container whose name or image matches the glob, or that bears the label."""
+    """A rule that takes up containers; the first that matches counts."""
 
-    name: Name | None = None
-    image: Name | None = None
-    priority: Priority = 0
-    budget: BudgetBody = BudgetBody()
-    undeclared: Undeclared = Undeclared.CAP
+    name: Name | None = Field(None, description="a glob that the container's name matches")
+    image: Name | None = Field(None, description="a glob that its image's name matches")
+    priority: Priority = Field(0, description="of the session")
+    budget: BudgetBody = Field(BudgetBody(), description="of the session")
+    undeclared: Undeclared = Field(Undeclared.CAP, description="of the session")
 
 
 class Docker(Section):
-    """Which containers become sessions by themselves."""
+    """Containers that become sessions by themselves.
 
-    enabled: bool = True
-    socket: Path = Path("/var/run/docker.sock")
-    rules: tuple[DockerRule, ...] = ()
+    One with the label agentcg.session (its value names the session) does, with agentcg.priority
+    and agentcg.guarantee from its own labels; those of its image do not count.
+    """
+
+    enabled: bool = Field(True, description="whether the engine's events are followed")
+    socket: Path = Field(Path("/var/run/docker.sock"), description="the engine")
+    rules: tuple[DockerRule, ...] = Field(
+        (),
+        description="besides labelled containers these",
+        examples=[{"image": "swe-*", "priority": 10, "budget": {"guarantee": "2GiB"}}],
+    )
 
 
 class Journal(Section):
-    """How many closed calls are remembered."""
+    """What is remembered of the past."""
 
-    keep: Annotated[Count, Field(ge=0, le=10_000_000)] = 10_000
+    keep: Annotated[Count, Field(ge=0, le=10_000_000)] = Field(
+        10_000, description="closed calls that are remembered, and as many closed sessions"
+    )
 
 
 class Settings(Section):
@@ -106,7 +148,9 @@ class Settings(Section):
     self_sessions: SelfSessions = SelfSessions()
     docker: Docker = Docker()
     journal: Journal = Journal()
-    store_commands: Literal["none", "hash", "redacted", "full"] = "redacted"
+    store_commands: Literal["none", "hash", "redacted", "full"] = Field(
+        "redacted", description="what is kept of a command line"
+    )
 
 
 def load(path: Path) -> Settings:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from agentcg.api.controller import Role
-from agentcg.api.deps import TheCaller, TheController
+from agentcg.api.deps import TheCaller, TheController, serves
 from agentcg.errors import AgentcgError, BadValueError, LimitError, UnavailableError
 from agentcg.model.view import Placement
 
@@ -27,7 +27,10 @@ _SCHEMA = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "bina
     "/run",
     response_class=Response,
     responses={200: {"description": "Records.", **_SCHEMA}},
-    openapi_extra={"requestBody": {"required": True, **_SCHEMA}},
+    openapi_extra={
+        "requestBody": {"required": True, **_SCHEMA},
+        **serves(Role.SESSION, Role.CALL),
+    },
 )
 async def run(request: Request, controller: TheController, caller: TheCaller) -> Response:
     """Place the waiting peer into a new call; 503 tells the client to run without one."""

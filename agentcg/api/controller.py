@@ -21,7 +21,14 @@ class Door(StrEnum):
 
 
 class Role(StrEnum):
-    """What a caller may speak for: everything, one session, one call, or nothing."""
+    """What a caller may speak for, which follows from its cgroup.
+
+    - `admin`: everything. At the admin socket, outside every session, and in the daemon's own pid
+      and user namespaces.
+    - `session`: one session. A process in the session's `agentcg.agent`, at either socket.
+    - `call`: one call. A process in the call's cgroup, at either socket.
+    - `nobody`: nothing. Everything else.
+    """
 
     ADMIN = "admin"
     SESSION = "session"

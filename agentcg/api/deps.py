@@ -3,7 +3,7 @@
 All are coroutines although they never wait: plain functions cost a trip to a thread each.
 """
 
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Request
 
@@ -12,6 +12,13 @@ from agentcg.api.gate import Link
 from agentcg.errors import NotFoundError
 from agentcg.model import ids
 from agentcg.model.ids import CallId, SessionId
+
+ANYONE = tuple(Role)
+
+
+def serves(*roles: Role) -> dict[str, Any]:
+    """For a route's `openapi_extra`: who gets more than a refusal. The controller refuses."""
+    return {"x-roles": [role.value for role in roles]}
 
 
 async def _controller(request: Request) -> Controller:

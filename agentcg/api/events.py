@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import TypeAdapter
 
-from agentcg.api.deps import TheCaller, TheController
+from agentcg.api.controller import Role
+from agentcg.api.deps import TheCaller, TheController, serves
 from agentcg.model.event import Event
 
 router = APIRouter(prefix="/v1", tags=["events"])
@@ -36,7 +37,11 @@ async def _subscribe(
             await stream.aclose()
 
 
-@router.get("/events", response_class=EventSourceResponse)
+@router.get(
+    "/events",
+    response_class=EventSourceResponse,
+    openapi_extra=serves(Role.ADMIN, Role.SESSION, Role.CALL),
+)
 async def events(
     stream: Annotated[AsyncIterator[Event], Depends(_subscribe)],
 ) -> AsyncIterator[ServerSentEvent]:

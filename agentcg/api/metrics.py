@@ -11,7 +11,6 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
-    CounterMetricFamily,
     GaugeMetricFamily,
     InfoMetricFamily,
     Metric,
@@ -20,7 +19,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from agentcg.api.controller import Role
-from agentcg.api.deps import TheCaller, TheController
+from agentcg.api.deps import ANYONE, TheCaller, TheController, serves
 from agentcg.errors import DeniedError
 from agentcg.model.call import OPEN, Call, CallState
 from agentcg.model.view import HostView
@@ -60,15 +59,18 @@ class Snapshot(Collector):
         for check in host.mechanisms:
             works.add_metric([check.name], int(check.works))
         yield works
-        counters = CounterMetricFamily(
-            "agentcg_daemon", "Counters of the daemon since it started.", labels=["counter"]
+        # Not a counter: what is open goes down too.
+        figures = GaugeMetricFamily(
+            "agentcg_daemon",
+            "Open sessions and calls, and failures since the start.",
+            labels=["figure"],
         )
         for name, value in host.counters.items():
-            counters.add_metric([name], value)
-        yield counters
+            figures.add_metric([name], value)
+        yield figures
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, openapi_extra=serves(Role.ADMIN))
 async def metrics(controller: TheController, caller: TheCaller) -> Response:
     """Answer a scrape; for the administrator alone, as the figures are of all sessions."""
     if caller.role is not Role.ADMIN:
@@ -78,7 +80,7 @@ async def metrics(controller: TheController, caller: TheCaller) -> Response:
     return Response(generate_latest(registry), media_type=_MEDIA_TYPE)
 
 
-@router.get("/healthz", response_class=PlainTextResponse)
+@router.get("/healthz", response_class=PlainTextResponse, openapi_extra=serves(*ANYONE))
 async def healthz(_: TheCaller) -> str:
     """Answer as long as the daemon can tell who asks."""
     return "ok\n"

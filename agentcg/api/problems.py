@@ -16,13 +16,14 @@ from agentcg.errors import AgentcgError, BadValueError, LimitError
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:agentcg:problem:"
 
-# What the framework raises by itself, as (slug, what to do about it).
-_FRAMEWORK = {
+# What is no AgentcgError, by status: (slug, what to do about it).
+FRAMEWORK = {
     400: ("bad-request", "send one JSON object"),
     404: ("no-route", "GET /v1/host, /v1/sessions and /v1/calls are places to start"),
     405: ("method-not-allowed", "use one of the methods in the Allow header"),
     413: ("too-large", "send at most 64 KiB"),
     415: ("media-type", "use the content type that the API description names"),
+    500: ("internal", "the daemon's log has the traceback"),
 }
 _SHOWN = 80
 
@@ -95,7 +96,7 @@ async def on_agentcg_error(_: Request, error: Exception) -> Response:
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses by itself: unknown routes, methods, oversized bodies."""
     assert isinstance(error, HTTPException)
-    slug, remedy = _FRAMEWORK.get(error.status_code, ("error", "see the API description"))
+    slug, remedy = FRAMEWORK.get(error.status_code, ("error", "see the API description"))
     what = f"{request.method} {_short(request.url.path)}: {error.detail}"
     problem = body(error.status_code, slug, f"{what}; {remedy}")
     headers = {"allow": _allowed(request)} if error.status_code == 405 else None
@@ -118,8 +119,9 @@ async def on_invalid(_: Request, error: Exception) -> Response:
 
 async def on_defect(_: Request, error: Exception) -> Response:
     """Answer a defect without a word of its inside; the server logs the traceback."""
-    detail = f"the daemon failed ({type(error).__name__}); its log has the traceback"
-    return response(body(500, "internal", detail), close=True)
+    slug, remedy = FRAMEWORK[500]
+    detail = f"the daemon failed ({type(error).__name__}); {remedy}"
+    return response(body(500, slug, detail), close=True)
 
 
 def _allowed(request: Request) -> str:

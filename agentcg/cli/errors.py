@@ -11,6 +11,14 @@ from agentcg.cli.render import escape
 from agentcg.errors import AgentcgError, BadValueError, DeniedError, UnavailableError
 
 FAILED, USAGE, UNREACHABLE, DENIED, INTERRUPTED = 1, 2, 3, 4, 130
+EXIT_CODES = {
+    0: "done",
+    FAILED: "failed",
+    USAGE: "wrong usage",
+    UNREACHABLE: "no daemon answers",
+    DENIED: "not permitted",
+    INTERRUPTED: "interrupted",
+}
 
 
 class Group(TyperGroup):

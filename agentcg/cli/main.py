@@ -5,13 +5,13 @@ import os
 import typer
 
 from agentcg.cli import calls, events, local, run, sessions, setup
-from agentcg.cli.errors import Group
+from agentcg.cli.errors import EXIT_CODES, Group
 
 app = typer.Typer(
     cls=Group,
     name="agentcg",
     help="Resource control for sandboxed coding agents: one cgroup per tool call.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 4 not permitted. "
+    epilog=f"Exit codes: {', '.join(f'{code} {means}' for code, means in EXIT_CODES.items())}. "
     "AGENTCG_SOCKET names the daemon's socket.",
     no_args_is_help=True,
     add_completion=False,

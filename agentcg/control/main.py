@@ -35,16 +35,23 @@ log = logging.getLogger("agentcg")
 
 def main() -> None:
     """Run the daemon until SIGTERM or SIGINT. Exit status 1 and one clear line if it cannot."""
-    parser = argparse.ArgumentParser("agentcgd", description=__doc__)
-    parser.add_argument("--config", type=Path, default=DEFAULT_PATH)
-    parser.add_argument("--version", action="version", version=__version__)
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     try:
         asyncio.run(_run(load(arguments.config)))
     except AgentcgError as e:
         log.error("%s", e.message)  # noqa: TRY400 - a traceback tells an operator nothing more
         sys.exit(1)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The daemon's own options; everything else is in the configuration."""
+    made = argparse.ArgumentParser("agentcgd", description="The daemon; systemd starts it.")
+    made.add_argument(
+        "--config", type=Path, default=DEFAULT_PATH, help=f"the configuration ({DEFAULT_PATH})"
+    )
+    made.add_argument("--version", action="version", version=__version__, help="print the version")
+    return made
 
 
 async def _run(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from agentcg.model.intent import Intent, OnEnd
 from agentcg.model.wire import CallBody
 
 # option -> path in the body of POST /v1/sessions/{id}/calls
-_OPTIONS: dict[str, tuple[str, ...]] = {
+OPTIONS: dict[str, tuple[str, ...]] = {
     "tool": ("tool",),
     "call-id": ("call_id",),
     "guarantee": ("memory", "guarantee"),
@@ -30,7 +30,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "on-pressure": ("on_pressure",),
     "on-end": ("on_end",),
 }
-_HINTS: dict[str, tuple[str, ...]] = {
+HINTS: dict[str, tuple[str, ...]] = {
     "memory": ("memory", "limit"),
     "guarantee": ("memory", "guarantee"),
     "cores": ("cpu", "cores"),
@@ -43,7 +43,7 @@ _HINTS: dict[str, tuple[str, ...]] = {
 _LATER_HINTS = frozenset({"gpu"})
 _COMMAND_MAX = 32768  # of CallBody.command
 _SHOWN = 80
-_MEMORY_WORDS = {"low": "256MiB", "medium": "1GiB", "high": None}
+MEMORY_WORDS = {"low": "256MiB", "medium": "1GiB", "high": None}
 
 
 def parse_run(options: Sequence[str], argv: Sequence[str], hint: str | None) -> Intent:
@@ -56,14 +56,14 @@ def parse_run(options: Sequence[str], argv: Sequence[str], hint: str | None) -> 
     body: dict[str, Any] = {"on_end": OnEnd.KILL, "command": _command(argv)}
     said_by: dict[tuple[str, ...], str] = {}
     for name, value in _hints(hint):
-        _put(body, _HINTS[name], value)
-        said_by[_HINTS[name]] = f"AGENT_RESOURCE_HINT {name}"
+        _put(body, HINTS[name], value)
+        said_by[HINTS[name]] = f"AGENT_RESOURCE_HINT {name}"
     for name, value in _pairs(options):
-        if name not in _OPTIONS:
-            known = " ".join(f"--{o}" for o in _OPTIONS)
+        if name not in OPTIONS:
+            known = " ".join(f"--{o}" for o in OPTIONS)
             raise BadValueError(f"option --{name[:_SHOWN]}: not known; use one of {known}")
-        _put(body, _OPTIONS[name], value)
-        said_by[_OPTIONS[name]] = f"option --{name}"
+        _put(body, OPTIONS[name], value)
+        said_by[OPTIONS[name]] = f"option --{name}"
     try:
         return CallBody.model_validate(body).intent()
     except ValidationError as e:
@@ -106,13 +106,13 @@ def _hints(hint: str | None) -> list[tuple[str, str]]:
         name, colon, value = (piece.strip() for piece in part.partition(":"))
         if not name or name in _LATER_HINTS:
             continue
-        if not colon or name not in _HINTS:
+        if not colon or name not in HINTS:
             raise BadValueError(
                 f"AGENT_RESOURCE_HINT {part[:_SHOWN]!r}: write name:value with one of "
-                f"{', '.join(_HINTS)}"
+                f"{', '.join(HINTS)}"
             )
-        if name == "memory" and value in _MEMORY_WORDS:
-            word = _MEMORY_WORDS[value]
+        if name == "memory" and value in MEMORY_WORDS:
+            word = MEMORY_WORDS[value]
             if word is None:
                 continue
             value = word

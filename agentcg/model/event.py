@@ -28,6 +28,61 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What a kind of event means, and the members of its `data`."""
+
+    means: str
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+_OOM = {
+    "oom_kill": "processes that the OOM killer took from it so far",
+    "peak": "the most memory that it used, bytes",
+}
+ABOUT: Mapping[Kind, About] = {
+    Kind.SESSION_OPENED: About("A session was opened."),
+    Kind.SESSION_CLOSED: About("A session was closed."),
+    Kind.CALL_DECLARED: About("A call was granted and has its cgroup."),
+    Kind.CALL_STARTED: About("The call's main process is in its cgroup."),
+    Kind.CALL_FROZEN: About("Every process of the call stands still."),
+    Kind.CALL_THAWED: About("The call goes on."),
+    Kind.CALL_CHANGED: About("The call's limits were changed."),
+    Kind.CALL_STALLED: About(
+        "The call makes almost no progress at its memory limit; killed if that lasts 30 s.",
+        {
+            "pressure": "percent of the last 10 s in which all of it waited for memory",
+            "memory": "what it uses, bytes",
+            "limit": "its memory limit, bytes",
+        },
+    ),
+    Kind.CALL_OOM: About("The OOM killer took processes of the call.", _OOM),
+    Kind.CALL_ENDED: About(
+        "The call's main process is over; `text` is the advice.",
+        {
+            "cause": "why it ended",
+            "exit_code": "its exit code, or null",
+            "signal": "the signal that ended it, or null",
+            "peak": "the most memory that it used, bytes",
+            "level": "whose memory limit an OOM kill hit, or null",
+        },
+    ),
+    Kind.CALL_LINGERING: About("The main process is over, others of the call go on."),
+    Kind.CALL_CLOSED: About("The call's cgroup is gone; its record stays readable."),
+    Kind.PRESSURE: About(
+        "Tasks of the session's calls (without a session: of the pool) waited for memory for "
+        "200 ms of 2 s.",
+        {"memory": "what they use, bytes"},
+    ),
+    Kind.AGENT_OOM: About("Undeclared work in the agent's cgroup was killed for memory.", _OOM),
+    Kind.FAIL_OPEN: About("A command of the session runs without a call; `text` says why."),
+    Kind.DAEMON: About("Something about the daemon itself, or what it could not do; in `text`."),
+    Kind.LOST: About(
+        "This reader was too slow, or asked for what is forgotten.", {"lost": "events missed"}
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One event. `seq` rises by one; a reader that sees a gap has lost events and is told so."""
 

@@ -54,16 +54,25 @@ class Body(BaseModel):
 class MemoryBody(Body):
     """`guarantee` is never reclaimed for others, `limit` is where the call is killed."""
 
-    guarantee: Bytes | None = None
-    limit: Bytes | None = None
+    guarantee: Bytes | None = Field(
+        None, description="Memory that is never reclaimed for others, within the session's budget."
+    )
+    limit: Bytes | None = Field(None, description="Memory at which the call is killed.")
 
 
 class CpuBody(Body):
     """CPU class, weight among the session's calls, and number of cores."""
 
-    cpu_class: CpuClass = Field(default=CpuClass.NORMAL, alias="class")
-    weight: Weight | None = None
-    cores: Cores | None = None
+    cpu_class: CpuClass = Field(
+        default=CpuClass.NORMAL,
+        alias="class",
+        description="Share of CPU inside the session: weight 300, 100 or 30.",
+    )
+    weight: Weight | None = Field(None, description="The same as a number; wins over the class.")
+    cores: Cores | None = Field(
+        None,
+        description="Bound to so many CPUs, rounded up; tools are told by MAKEFLAGS and the like.",
+    )
 
     def wish_of(self, old: CpuWish) -> CpuWish:
         """The old wish with what is named here put in its place."""
@@ -77,19 +86,36 @@ class CpuBody(Body):
 class CallBody(Body):
     """An intent. `place: peer` moves the connected process into the call before answering."""
 
-    tool: Name = "shell"
-    command: Annotated[str, Field(max_length=32768)] | None = None
-    call_id: Annotated[str, Field(max_length=128, min_length=1)] | None = None
+    tool: Name = Field("shell", description="The tool's name, for people and events.")
+    command: Annotated[str, Field(max_length=32768)] | None = Field(
+        None, description="The command line; what is kept of it, the configuration says."
+    )
+    call_id: Annotated[str, Field(max_length=128, min_length=1)] | None = Field(
+        None, description="The harness's own id: declared again, it gives the same open call."
+    )
     memory: MemoryBody = MemoryBody()
     cpu: CpuBody = CpuBody()
-    pids: Pids | None = None
-    io_weight: Weight | None = None
-    duration: Seconds | None = None
-    deadline: Seconds | None = None
-    priority: Priority | None = None
-    on_pressure: OnPressure = OnPressure.THROTTLE
-    on_end: OnEnd = OnEnd.KEEP
-    place: Literal["peer"] | None = None
+    pids: Pids | None = Field(None, description="Processes and threads.")
+    io_weight: Weight | None = Field(
+        None, description="Share of I/O inside the session, where the host can enforce it."
+    )
+    duration: Seconds | None = Field(
+        None, description="How long it is expected to take; kept with the call, not enforced."
+    )
+    deadline: Seconds | None = Field(None, description="Killed so long after its start.")
+    priority: Priority | None = Field(
+        None, description="At most the session's, which is the default."
+    )
+    on_pressure: OnPressure = Field(
+        OnPressure.THROTTLE, description="A preference, kept with the call; nothing acts on it yet."
+    )
+    on_end: OnEnd = Field(
+        OnEnd.KEEP,
+        description="What outlives the main process: killed after 2 s, or kept for up to 30 min.",
+    )
+    place: Literal["peer"] | None = Field(
+        None, description="Move the connected process into the call before answering."
+    )
 
     def intent(self) -> Intent:
         """Make the frozen intent that the deciding code works on."""
@@ -114,8 +140,8 @@ class CallPatchBody(Body):
 
     memory: MemoryBody = MemoryBody()
     cpu: CpuBody | None = None
-    pids: Pids | None = None
-    deadline: Seconds | None = None
+    pids: Pids | None = Field(None, description="Processes and threads.")
+    deadline: Seconds | None = Field(None, description="Killed so long after its start.")
 
     def intent_of(self, old: Intent) -> Intent:
         """The old intent with what is named here put in its place."""
@@ -135,16 +161,20 @@ class CallPatchBody(Body):
 class EndBody(Body):
     """The harness says that the call is over, and how."""
 
-    exit_code: Annotated[Count, Field(ge=0, le=255)] | None = None
+    exit_code: Annotated[Count, Field(ge=0, le=255)] | None = Field(
+        None, description="Its exit code, if the harness knows it."
+    )
 
 
 class BudgetBody(Body):
     """The most that a session may use or ask for."""
 
-    memory: Bytes | None = None
-    guarantee: Bytes | None = None
-    pids: Pids | None = None
-    calls: Annotated[Count, Field(ge=1, le=256)] = 256
+    memory: Bytes | None = Field(None, description="of the session; null: what its cgroup allows")
+    guarantee: Bytes | None = Field(
+        None, description="that its calls may be guaranteed together; null: none"
+    )
+    pids: Pids | None = Field(None, description="processes and threads; null: no bound")
+    calls: Annotated[Count, Field(ge=1, le=256)] = Field(256, description="open calls")
 
     def budget(self) -> Budget:
         """Make the frozen budget that the deciding code works on."""
@@ -154,11 +184,21 @@ class BudgetBody(Body):
 class SessionBody(Body):
     """What to take charge of: a container, the process tree of a pid, or the caller's own."""
 
-    runtime: Literal["docker", "scope", "bare", "self"]
-    id: Annotated[str, Field(max_length=63)] | None = None
-    name: Name = ""
-    container: Annotated[str, Field(max_length=128)] | None = None
-    pid: Annotated[Count, Field(ge=1, le=4_194_304)] | None = None
-    priority: Priority = 0
+    runtime: Literal["docker", "scope", "bare", "self"] = Field(
+        description="A container, a systemd scope, a cgroup of ours, or one for the caller itself."
+    )
+    id: Annotated[str, Field(max_length=63)] | None = Field(
+        None, description="Letters, digits, '_' and '-'; made up if not given."
+    )
+    name: Name = Field("", description="For people.")
+    container: Annotated[str, Field(max_length=128)] | None = Field(
+        None, description="docker: its id or name."
+    )
+    pid: Annotated[Count, Field(ge=1, le=4_194_304)] | None = Field(
+        None, description="scope, bare: the process tree to take in."
+    )
+    priority: Priority = Field(0, description="The highest that its calls may have.")
     budget: BudgetBody = BudgetBody()
-    undeclared: Undeclared = Undeclared.CAP
+    undeclared: Undeclared = Field(
+        Undeclared.CAP, description="What holds for work outside any call."
+    )

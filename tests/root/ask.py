@@ -17,7 +17,8 @@ def main() -> None:
     connection.request(method, url, body[0] if body else None, {"content-type": "application/json"})
     answer = connection.getresponse()
     text = answer.read().decode()
-    json.dump({"status": answer.status, "body": json.loads(text) if text else None}, sys.stdout)
+    is_json = "json" in (answer.headers["content-type"] or "")
+    json.dump({"status": answer.status, "body": json.loads(text) if is_json else text}, sys.stdout)
     connection.close()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.root.daemon import ACG, RUN, Daemon, cgroup_of, until
+from agentcg.api.controller import Role
+from tests.root.daemon import ACG, REPO, RUN, Daemon, cgroup_of, until
 
 pytestmark = pytest.mark.root
 
@@ -217,3 +218,47 @@ def test_a_session_taken_from_a_running_tree_gives_it_back(daemon: Daemon) -> No
     subprocess.run(["pkill", "-P", str(tree.pid)], check=True)
     tree.wait()
     assert not daemon.session("taken").exists()
+
+
+@pytest.mark.parametrize("daemon", [{"self_sessions": {"enabled": True}}], indirect=True)
+def test_the_api_serves_whom_its_description_names(daemon: Daemon) -> None:
+    paths = json.loads((REPO / "docs/reference/openapi.json").read_text())["paths"]
+    operations = [(path, method) for path, methods in paths.items() for method in methods]
+    # Closing the session comes last, and its administrator after all others.
+    operations.sort(key=lambda one: one == ("/v1/sessions/{session}", "delete"))
+    asked = 0
+    for path, method in operations:
+        for role in reversed(Role):
+            serves = role.value in paths[path][method]["x-roles"]
+            own = role is Role.CALL and path.startswith("/v1/calls/{call}")
+            if path == "/v1/acg/run" or (path == "/v1/events" and serves):
+                continue  # it has a format of its own; it never ends
+            if own and (path.endswith(("/end", "/kill", "/freeze")) or method == "delete"):
+                continue  # the asker would not live to read the answer
+            status = _as(daemon, role, method.upper(), path)
+            assert (status not in (403, 404)) == serves, (role, method, path, status)
+            asked += 1
+    assert asked > 50
+
+
+def _as(daemon: Daemon, role: Role, method: str, path: str) -> int:
+    """Ask in a role, about the session "one" and a call of it; a call asks about itself."""
+    body: dict[str, Any] = {}
+    if path == "/v1/sessions":
+        body = {"runtime": "self" if role is Role.NOBODY else "bare"}
+    path = path.replace("{session}", "one")
+    if role is Role.CALL:
+        path = path.replace("{call}", "$AGENTCG_CALL")
+        words = f'"$0" "$1" {AGENT} {method} "{path}" "$2"'
+        run = (str(ACG), "run", "--", "sh", "-c", words, sys.executable, ASK, json.dumps(body))
+        told, _ = daemon.inside(*run, stdout=subprocess.PIPE).communicate(timeout=20)
+        return int(json.loads(told)["status"])
+    if "{call}" in path:
+        made = daemon.ask("POST", "/v1/sessions/one/calls", {"tool": "bash"}).json()
+        path = path.replace("{call}", made["call"]["id"])
+    if role is Role.SESSION:
+        return _ask(daemon, AGENT, method, path, body)[0]
+    if role is Role.ADMIN:
+        return int(daemon.ask(method, path, body).status_code)
+    out = subprocess.check_output([sys.executable, ASK, AGENT, method, path, json.dumps(body)])
+    return int(json.loads(out)["status"])

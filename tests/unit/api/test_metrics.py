@@ -15,7 +15,7 @@ def test_a_scrape_can_be_parsed_and_names_no_call(admin: httpx2.Client, server: 
     }
     assert samples["agentcg_calls", "running"] == 1
     assert samples["agentcg_calls", "frozen"] == 0
-    assert samples["agentcg_daemon_total", "fail_opens"] == 2
+    assert samples["agentcg_daemon", "fail_opens"] == 2
     assert samples["agentcg_mechanism_works", "io"] == 0
     assert samples["agentcg_host_memory_bytes",] == 2**34
     assert "c-0" not in answer.text
