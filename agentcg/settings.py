@@ -20,6 +20,7 @@ from agentcg.model.wire import (
     Pids,
     Priority,
     Seconds,
+    SessionBody,
     Wait,
 )
 
@@ -91,6 +92,17 @@ class Sessions(Section):
     undeclared_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.25, description="of the session's memory, for work outside calls"
     )
+
+    def fill(self, body: SessionBody) -> SessionBody:
+        """What a body does not say, said by the configuration."""
+        said = {name: getattr(body.budget, name) for name in body.budget.model_fields_set}
+        names = {"priority", "undeclared"} - body.model_fields_set
+        return body.model_copy(
+            update={
+                **{name: getattr(self, name) for name in names},
+                "budget": self.budget.model_copy(update=said),
+            }
+        )
 
 
 class SelfSessions(Section):

@@ -100,11 +100,16 @@ def open_session(
     pid: Annotated[
         int | None, typer.Option(help="Take charge of this process tree instead.")
     ] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="Its id; one is made up otherwise.")
+    ] = None,
     name: Annotated[str, typer.Option(help="A name to recognise it by.")] = "",
     memory: Annotated[
         str | None, typer.Option(help="The most memory for its calls, such as 2g.")
     ] = None,
-    priority: Annotated[int, typer.Option(help="-100 to 100; higher gives way later.")] = 0,
+    priority: Annotated[
+        int | None, typer.Option(help="-100 to 100: the highest that its calls may have.")
+    ] = None,
 ) -> None:
     """Open a session for a command, a container, or a process tree."""
     from agentcg.cli.link import client
@@ -113,7 +118,8 @@ def open_session(
     if sum(one is not None for one in given) != 1:
         raise typer.BadParameter("give one of: -- COMMAND, --container, --pid")
     program = _program(command[0]) if command else None
-    body: dict[str, object] = {"name": name, "priority": priority}
+    said = {"id": id_, "name": name, "priority": priority}
+    body: dict[str, object] = {key: value for key, value in said.items() if value is not None}
     if memory is not None:
         body["budget"] = {"memory": memory}
     if container is not None:

@@ -16,6 +16,7 @@ async def open_session(core: Core, caller: Caller, body: SessionBody) -> LiveSes
         DeniedError: the caller may not open this one.
         BadValueError: the body does not fit the runtime.
     """
+    body = core.settings.sessions.fill(body)
     # One at a time, so that two of the same container cannot both find it free, nor two of the
     # same uid both find room.
     async with core.state.opening:
@@ -55,7 +56,13 @@ async def _open_self(core: Core, caller: Caller, body: SessionBody) -> LiveSessi
                 f"uid {caller.peer.uid} has {len(mine)} sessions, self_sessions.per_uid allows "
                 f"{allowed.per_uid}: end one first"
             )
-        body = body.model_copy(update={"budget": allowed.budget, "priority": min(body.priority, 0)})
+        body = body.model_copy(
+            update={
+                "budget": allowed.budget,
+                "priority": min(body.priority, 0),
+                "undeclared": core.settings.sessions.undeclared,
+            }
+        )
     live = await sessions.open_bare(core, body, caller.peer.pid, uid=caller.peer.uid)
     if not pidfds.alive(caller.peer.pidfd):
         await sessions.close(core, live)

@@ -262,3 +262,13 @@ def _as(daemon: Daemon, role: Role, method: str, path: str) -> int:
         return int(daemon.ask(method, path, body).status_code)
     out = subprocess.check_output([sys.executable, ASK, AGENT, method, path, json.dumps(body)])
     return int(json.loads(out)["status"])
+
+
+@pytest.mark.parametrize("daemon", [{"self_sessions": {"enabled": True}}], indirect=True)
+def test_a_session_of_ones_own_cannot_choose_to_be_observed_only(daemon: Daemon) -> None:
+    body = json.dumps({"runtime": "self", "undeclared": "observe", "priority": 7})
+    out = subprocess.check_output([sys.executable, ASK, AGENT, "POST", "/v1/sessions", body])
+    answer = json.loads(out)
+    assert answer["status"] == 201
+    session = answer["body"]["session"]
+    assert (session["undeclared"], session["priority"]) == ("cap", 0)

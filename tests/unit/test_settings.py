@@ -8,6 +8,7 @@ import pytest
 from agentcg import settings
 from agentcg.errors import ConfigError
 from agentcg.model.session import Undeclared
+from agentcg.model.wire import BudgetBody, SessionBody
 from agentcg.settings import DockerRule, Settings, load
 
 SHIPPED = Path(__file__).parents[2] / "daemon/config/agentcg.yaml"
@@ -91,6 +92,20 @@ store_commands: hash
     assert loaded.sessions.undeclared is Undeclared.OBSERVE
     assert loaded.docker.rules == (DockerRule(image="swe-*", priority=10),)
     assert loaded.store_commands == "hash"
+
+
+def test_a_session_that_does_not_say_gets_the_configured_defaults(tmp_path: Path) -> None:
+    text = "sessions: {priority: 7, budget: {memory: 1GiB, calls: 9}, undeclared: observe}"
+    defaults = load(write(tmp_path, text)).sessions
+    silent = defaults.fill(SessionBody(runtime="bare", name="n"))
+    assert (silent.priority, silent.budget, silent.name) == (7, defaults.budget, "n")
+    assert silent.undeclared is Undeclared.OBSERVE
+    said = SessionBody(
+        runtime="bare", priority=0, budget=BudgetBody(memory=5), undeclared=Undeclared.CAP
+    )
+    filled = defaults.fill(said)
+    assert (filled.priority, filled.undeclared) == (0, Undeclared.CAP)
+    assert (filled.budget.memory, filled.budget.calls) == (5, 9)
 
 
 def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:

@@ -73,6 +73,16 @@ def test_open_takes_charge_of_others(
     body = server.controller.bodies[-1]
     assert isinstance(body, SessionBody)
     assert (body.runtime, body.container, body.pid) == expected
+    # What is not said is left to the daemon's configuration.
+    assert not body.model_fields_set & {"id", "priority", "budget"}
+
+
+def test_open_passes_on_what_is_said(cli: Run, server: Running) -> None:
+    assert cli("open", "--pid", "7", "--id", "mine", "--priority", "0")[0] == 0
+    body = server.controller.bodies[-1]
+    assert isinstance(body, SessionBody)
+    assert (body.id, body.priority) == ("mine", 0)
+    assert "priority" in body.model_fields_set
 
 
 def test_open_refuses_what_makes_no_sense(cli: Run, server: Running) -> None:
