@@ -35,6 +35,11 @@ class Where:
         return self.prefix / "usr/local/lib/agentcg/acg"
 
     @property
+    def shared(self) -> Path:
+        """The copy that containers mount; tmpfiles.d makes it at boot and never renews it."""
+        return self.prefix / "run/agentcg/agent/acg"
+
+    @property
     def units(self) -> Path:
         """The administrator's units."""
         return self.prefix / "etc/systemd/system"
@@ -75,16 +80,17 @@ def native() -> Path:
 def put(where: Where) -> list[Path]:
     """Copy all files into place; returns what was written."""
     written = []
-    where.acg.parent.mkdir(parents=True, exist_ok=True)
-    fresh = where.acg.with_suffix(".new")
-    shutil.copyfile(native(), fresh)
-    fresh.chmod(0o755)
-    fresh.replace(where.acg)  # a running `acg pause` keeps the old file
+    for client in (where.acg, where.shared):
+        client.parent.mkdir(parents=True, exist_ok=True)
+        fresh = client.with_suffix(".new")
+        shutil.copyfile(native(), fresh)
+        fresh.chmod(0o755)
+        fresh.replace(client)  # a running `acg pause` keeps the old file
     link = where.prefix / "usr/local/bin/acg"
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(where.acg)
-    written += [where.acg, link]
+    written += [where.acg, where.shared, link]
     words = {"@BIN@": str(Path(sys.executable).parent), "@ACG@": str(where.acg)}
     for target, origin in where.files().items():
         text = origin.read_text()
@@ -112,7 +118,7 @@ def start(*, enable: bool) -> None:
 def remove(where: Where) -> None:
     """Stop the daemon and take out what `put` wrote; configuration and journal stay."""
     _run("systemctl", "disable", "--now", "agentcg.service", *_STARTED)
-    for path in [*where.files(), where.acg, where.prefix / "usr/local/bin/acg"]:
+    for path in [*where.files(), where.acg, where.shared, where.prefix / "usr/local/bin/acg"]:
         path.unlink(missing_ok=True)
     _run("systemctl", "daemon-reload")
 

@@ -1,0 +1,42 @@
+"""What `agentcg install` writes, below another root."""
+
+from pathlib import Path
+
+import pytest
+
+from agentcg.cli import install
+from agentcg.cli.install import Where, put
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = tmp_path / "acg"
+    made.write_text("one")
+    monkeypatch.setattr(install, "native", lambda: made)
+    return made
+
+
+def test_every_file_is_there_and_no_placeholder_is_left(client: Path, tmp_path: Path) -> None:
+    where = Where(tmp_path / "root")
+    written = put(where)
+    assert set(where.files()) < set(written)
+    for path in written:
+        assert path.exists()
+        assert "@ACG@" not in path.read_text()
+        assert "@BIN@" not in path.read_text()
+    service = (where.units / "agentcg.service").read_text()
+    assert "/agentcgd\n" in service
+
+
+def test_an_upgrade_renews_the_client_everywhere_and_leaves_the_configuration(
+    client: Path, tmp_path: Path
+) -> None:
+    where = Where(tmp_path / "root")
+    put(where)
+    where.config.write_text("journal: {keep: 5}")
+    client.write_text("two")
+    assert where.config not in put(where)
+    # Containers have the second one mounted.
+    assert [path.read_text() for path in (where.acg, where.shared)] == ["two", "two"]
+    assert where.shared.stat().st_mode & 0o777 == 0o755
+    assert where.config.read_text() == "journal: {keep: 5}"
