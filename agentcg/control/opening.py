@@ -45,7 +45,9 @@ async def _open_self(core: Core, caller: Caller, body: SessionBody) -> LiveSessi
     if body.pid is not None or body.container is not None:
         raise BadValueError("pid, container: runtime 'self' is always the caller's own tree")
     if caller.session is not None:
-        raise ConflictError(f"the caller is in session {caller.session} already")
+        raise ConflictError(
+            f"the caller is in session {caller.session} already: declare calls in it"
+        )
     if caller.role is not Role.ADMIN:
         allowed = core.settings.self_sessions
         if not allowed.enabled:

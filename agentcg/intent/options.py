@@ -93,7 +93,10 @@ def _pairs(options: Sequence[str]) -> list[tuple[str, str]]:
         if not equals:
             found = next(rest, None)
             if found is None:
-                raise BadValueError(f"option --{name[:_SHOWN]}: needs a value")
+                short = name[:_SHOWN]
+                raise BadValueError(
+                    f"option --{short}: has no value; write --{short}=VALUE before '--'"
+                )
             value = found
         pairs.append((name, value))
     return pairs

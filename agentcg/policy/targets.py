@@ -32,7 +32,10 @@ def refuse_target(
         )
     if children:
         names = ", ".join(sorted(children)[:3])
-        return f"{path!r} has children that agentcg did not make ({names}): they have an owner"
+        return (
+            f"{path!r} has children that agentcg did not make ({names}), which have an owner: "
+            f"start the agent in a scope of its own"
+        )
     return None
 
 

@@ -56,8 +56,8 @@ def test_a_value_may_hold_an_equals_sign() -> None:
     ("options", "words"),
     [
         (["--mem=1g"], "option --mem: not known; use one of --tool "),
-        (["--memory"], "option --memory: needs a value"),
-        (["--pids=5", "--class"], "option --class: needs a value"),
+        (["--memory"], "option --memory: has no value; write --memory=VALUE"),
+        (["--pids=5", "--class"], "option --class: has no value; write --class=VALUE"),
         (["-m", "1g"], "option '-m': write --name=value"),
         (["1g"], "option '1g': write"),
         (["--memory=5x"], "option --memory '5x': '5x' is not a usable size"),
