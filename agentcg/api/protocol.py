@@ -38,8 +38,9 @@ class PeerProtocol(H11Protocol):
         super().connection_made(transport)
         try:
             peer = _peer(transport.get_extra_info("socket"))
-        except ProcessGoneError:
-            transport.abort()  # nobody is there to read an answer
+        except (ProcessGoneError, OSError):
+            # Nobody is there to read an answer, or no descriptor is left to see who is.
+            transport.abort()
             return
         except AgentcgError as error:
             self._refuse(problems.of_error(error))

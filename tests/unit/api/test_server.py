@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import Callable
@@ -120,6 +121,20 @@ def test_the_17th_connection_of_a_session_is_refused(
     eventually(lambda: clients[16].get("/healthz").status_code == 200)
     for client in clients:
         client.close()
+
+
+def test_a_peer_that_cannot_be_looked_at_is_hung_up_on(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: socket.socket) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agentcg.kernel.pidfd.peer_pidfd", full)
+        with connect(server.agent) as sock:
+            assert sock.recv(1) == b""
+    with http(server.agent) as client:
+        assert client.get("/healthz").status_code == 200
 
 
 def test_a_thousand_idle_connections_leave_the_admin_door_alone(
