@@ -57,7 +57,7 @@ def test_leaves_and_sessions_that_no_record_knows_are_tidied(daemon: Daemon) -> 
     until(lambda: "c-stray" in cgroup_of(sleeper.pid), "the stray")
     daemon.start()
     assert sleeper.wait(10) == -signal.SIGKILL
-    assert not stray.exists()
+    until(lambda: not stray.exists(), "the leaf to go")
 
 
 @pytest.mark.timeout(900)
