@@ -50,7 +50,7 @@ bench-calls: $(if $(VM),wheel,setup)
 	$(if $(VM),$(BIN)/python -m vm_tests bench,tools/in-cgroup $(BIN)/python -m tests.bench.calls)
 
 vm: wheel
-	$(BIN)/python -m vm_tests test --kernel $(KERNEL)
+	$(BIN)/python -m vm_tests test --kernel $(KERNEL) $(if $(COVERAGE),--coverage)
 
 # Three agents with real workloads, in a VM or (HOST=1) under this host's daemon.
 demo: setup build/demo/toucher
@@ -61,12 +61,13 @@ build/demo/toucher: vm_tests/demo/toucher.c
 	@mkdir -p $(@D)
 	@musl-gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wconversion -O1 -static -s -o $@ $<
 
+test: COVERAGE := 1
 test: clean-coverage check root vm
-	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage combine --quiet . build/vm/*/coverage
 	$(BIN)/coverage report --skip-covered --sort=cover
 
 clean-coverage:
-	@rm -f .coverage .coverage.*
+	@rm -f .coverage .coverage.* build/vm/*/coverage/.coverage.*
 
 lock:
 	uv lock --quiet --upgrade
