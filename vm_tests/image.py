@@ -4,13 +4,11 @@ Two stages, so that a changed file of ours costs seconds and not a new Debian: t
 folder made by mmdebstrap, the disk is that folder plus the rest.
 """
 
-import io
 import shutil
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from vm_tests import apt, cache, steps
+from vm_tests import apt, busybox, cache, steps
 from vm_tests.kernels import Boot
 
 SUITE = "trixie"
@@ -88,7 +86,8 @@ def _bootstrap(folder: Path, log: Path) -> None:
 def root_disk(boots: Sequence[Boot]) -> Path:
     """Return the root disk that boots each of the kernels."""
     tree = userland()
-    inputs = [_HERE / "rootfs", Path(__file__), *(_HERE / name for name in _GUEST_CODE)]
+    ours = ("rootfs", "image.py", "busybox.py", *_GUEST_CODE)
+    inputs = [_HERE / name for name in ours]
     key = cache.key(userland_key(), *sorted(boot.release for boot in boots), *inputs)
     if not cache.has("root", key):
         with steps.step("root-disk", "Making the root disk") as log:
@@ -117,39 +116,10 @@ def _make_root(folder: Path, tree: Path, boots: Sequence[Boot], log: Path) -> No
     (root / "var/.updated").touch()
     steps.run(["systemctl", f"--root={root}", "enable", "vm-agent.service"], log)
     steps.run(["systemctl", f"--root={root}", "mask", *_MASKED], log)
-    _make_container_image(root / "usr/local/lib/vm/busybox.tar", root / "usr/bin/busybox")
+    image = busybox.archive(root / "usr/bin/busybox")
+    (root / "usr/local/lib/vm/busybox.tar").write_bytes(image)
     make_disk(folder / "disk", root, _DISK_SIZE, "agentcg-root", log)
     shutil.rmtree(root)
-
-
-def _make_container_image(archive: Path, busybox: Path) -> None:
-    """Write the root file system of the smallest useful container, for `docker import`."""
-    with tarfile.open(archive, "w") as tar:
-        for name in ("bin", "work", "tmp", "etc", "proc", "sys", "dev"):
-            folder = tarfile.TarInfo(name)
-            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(folder)
-        tar.add(busybox, "bin/busybox")
-        for applet in (
-            "sh",
-            "sleep",
-            "cat",
-            "true",
-            "false",
-            "dd",
-            "head",
-            "tail",
-            "wc",
-            "id",
-            "ls",
-        ):
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(link)
-        users = b"root:x:0:0:root:/root:/bin/sh\nagent:x:1000:1000:agent:/work:/bin/sh\n"
-        passwd = tarfile.TarInfo("etc/passwd")
-        passwd.size = len(users)
-        tar.addfile(passwd, io.BytesIO(users))
 
 
 def make_disk(disk: Path, tree: Path, size: str, label: str, log: Path) -> None:
