@@ -52,9 +52,10 @@ bench-calls: $(if $(VM),wheel,setup)
 vm: wheel
 	$(BIN)/python -m vm_tests test --kernel $(KERNEL) $(if $(COVERAGE),--coverage)
 
-# Three agents with real workloads, in a VM or (HOST=1) under this host's daemon.
+# Three agents with real workloads, in a VM or (HOST=1) under this host's daemon. RECORD=FILE keeps
+# what it showed, for `python -m vm_tests.demo.picture`.
 demo: setup build/demo/toucher
-	@$(BIN)/python -m vm_tests demo $(if $(HOST),--host)
+	@$(BIN)/python -m vm_tests demo $(if $(HOST),--host) $(if $(RECORD),--record $(RECORD))
 
 build/demo/toucher: vm_tests/demo/toucher.c
 	@command -v musl-gcc >/dev/null || tools/need musl-tools

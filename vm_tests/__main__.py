@@ -37,7 +37,7 @@ def main() -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.command == "demo" and args.host:
-        return demo.on_host()
+        return demo.on_host(args.record)
     boots, disks = session.build(args.kernel, args.wheel)
     if args.command == "build":
         return 0
@@ -45,7 +45,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "shell":
         return _shell(boots[0], disks)
     if args.command == "demo":
-        return demo.in_machine(boots[0], disks)
+        return demo.in_machine(boots[0], disks, args.record)
     if args.command == "bench":
         return bench.in_machine(boots[0], disks)
     pytest_args = [*(["-k", args.k] if args.k else []), *args.pytest_args]
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--wheel", type=Path, help="test this wheel instead of building one")
         if name == "demo":
             command.add_argument("--host", action="store_true", help="run on this host, no VM")
+            command.add_argument("--record", type=Path, metavar="FILE", help="for demo.picture")
         if name == "test":
             command.add_argument("-k", metavar="EXPR", help="as pytest's -k")
             command.add_argument("--coverage", action="store_true", help="measure, in the guest")

@@ -1,46 +1,44 @@
-"""One agent of the demo: a process in its session, and the calls that it makes."""
+"""One agent of the demo: a shell in its session, and the calls that it makes there."""
 
 import contextlib
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
+from vm_tests.demo.homes import Home
 from vm_tests.demo.plan import AGENT_MIB, Step, Tenant
 
-_ENTER = 'echo 0 > "$0/cgroup.procs" && exec "$@"'
 _HOUR_MS = 3_600_000
 
 
-@dataclass(frozen=True)
-class Programs:
-    """What is run: agentcg's native client, and the program that stands for every command."""
-
-    acg: Path
-    toucher: Path
-
-
 class Agent:
-    """Replays one tenant's trace in a thread."""
+    """Replays one tenant's trace in a thread, by commands to a shell that it keeps.
 
-    def __init__(self, tenant: Tenant, cgroup: Path, programs: Programs) -> None:
+    Beside the shell there is a program that holds what a harness holds, from beginning to end.
+    Both must survive whatever the calls do.
+    """
+
+    def __init__(self, tenant: Tenant, home: Home, shell: Sequence[str]) -> None:
         self.tenant = tenant
         self.steps = tenant.steps()
         self.step: Step | None = None
-        self._cgroup = cgroup
-        self._programs = programs
+        self.seconds: float | None = None
+        self._lives = True
+        self._home = home
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._replay, daemon=True)
-        self._begin = self._step_began = time.monotonic()
-        # The harness itself: it holds its memory from beginning to end, and must survive.
-        self._harness = self._inside(str(programs.toucher), text=f"0 {AGENT_MIB} 0\n{_HOUR_MS} 0 0")
-        self._call: subprocess.Popen[str] | None = None
+        self._begin = self._since = time.monotonic()
+        self._done = 0.0  # seconds of the trace, at `_since`
+        # A session of its own: the terminal's Ctrl-C is not for it.
+        self._shell = subprocess.Popen(
+            shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
 
     @property
     def alive(self) -> bool:
-        """Whether the harness lives."""
-        return self._harness.poll() is None
+        """Whether shell and harness live, the latter when it was last asked for."""
+        return self._lives and self._shell.poll() is None
 
     @property
     def busy(self) -> bool:
@@ -48,64 +46,66 @@ class Agent:
         return self._thread.is_alive()
 
     @property
-    def progress(self) -> float:
-        """How much of the trace is done, from 0 to 1."""
+    def planned(self) -> float:
+        """How long the replay takes where nothing holds it up; seconds."""
+        return self.steps[-1].start + self.steps[-1].seconds
+
+    def progress(self, cpu: float | None) -> float:
+        """How much of the trace is done, from 0 to 1, if the call has used so much CPU."""
+        step, passed = self.step, time.monotonic() - self._since
         if not self.busy:
             return 1.0
-        end = self.steps[-1].start + self.steps[-1].seconds
-        step = self.step
         if step is None:
-            return min(0.99, (time.monotonic() - self._begin) / end)
-        inside = min(time.monotonic() - self._step_began, step.seconds)
-        return min(0.99, (step.start + inside) / end)
+            return min(0.99, (self._done + passed) / self.planned)
+        # Neither faster than in the trace, nor than it gets the CPU for its work.
+        worked = step.seconds if cpu is None or not step.cpu else step.seconds * cpu / step.cpu
+        return min(0.99, (step.start + min(passed, worked, step.seconds)) / self.planned)
 
     def key(self, step: Step) -> str:
         """The call's id in the daemon."""
         return f"{self.tenant.name}-{step.number}"
 
     def start(self) -> None:
-        """Begin the replay."""
-        self._begin = time.monotonic()
+        """Let the harness take its memory, and begin the replay."""
+        hold = f"0 {AGENT_MIB} 0\n{_HOUR_MS} 0 0\n"
+        # From here on its errors are the calls', which the daemon explains better.
+        self._tell(f"exec 2>/dev/null\n{self._home.toucher} own >/dev/null <<E &\n{hold}E\nh=$!\n")
+        self._begin = self._since = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
-        """End it, and everything that it started."""
+        """End it, if its home's end did not."""
         self._stop.set()
-        for process in (self._call, self._harness):
-            if process is not None:
-                process.kill()
-                process.wait()
+        self._shell.kill()
+        self._shell.wait()
 
     def _replay(self) -> None:
         for step in self.steps:
-            # A call that took longer than in the trace delays the next one, like a real agent's.
-            if self._stop.wait(max(0.0, self._begin + step.start - time.monotonic())):
+            # It thinks as long as in the trace, however long the call before took.
+            if self._stop.wait(step.start - self._done):
                 return
-            self._step_began = time.monotonic()
-            self.step = step
-            self._call = self._inside(*self._command(step), text=step.schedule)
-            self._call.wait()
-            self.step = None
+            self._done, self._since, self.step = step.start, time.monotonic(), step
+            self._tell(f"{self._command(step)} >/dev/null <<E\n{step.schedule}E\n")
+            self._lives = self._hear('kill -0 "$h" && echo lives || echo died\n') == "lives\n"
+            self._done, self._since, self.step = step.start + step.seconds, time.monotonic(), None
+            if not self._lives:
+                return
+        self.seconds = time.monotonic() - self._begin
 
-    def _command(self, step: Step) -> list[str]:
-        command = [str(self._programs.acg), "run", "--call-id", self.key(step)]
-        command += ["--tool", step.tool, "--class", step.cpu_class, "--memory", f"{step.limit}MiB"]
+    def _command(self, step: Step) -> str:
+        words = [self._home.acg, "run", "--call-id", self.key(step), "--tool", step.tool]
+        words += ["--class", step.cpu_class, "--memory", f"{step.limit}MiB"]
         if self.tenant.guarantee:
-            command += ["--guarantee", f"{min(self.tenant.guarantee, step.limit // 2)}MiB"]
-        return [*command, "--", str(self._programs.toucher)]
+            words += ["--guarantee", f"{min(self.tenant.guarantee, step.limit)}MiB"]
+        return " ".join([*words, "--", self._home.toucher, step.holds])
 
-    def _inside(self, *argv: str, text: str) -> subprocess.Popen[str]:
-        """Start a process as the session's agent would, from its cgroup."""
-        process = subprocess.Popen(
-            ["sh", "-c", _ENTER, str(self._cgroup), *argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-        assert process.stdin is not None
-        # A schedule is shorter than what a pipe takes at once: this never waits for the reader.
-        process.stdin.write(text)
-        with contextlib.suppress(BrokenPipeError):  # it ended before it read
-            process.stdin.close()
-        return process
+    def _tell(self, text: str) -> None:
+        assert self._shell.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it is gone, and the next answer shows it
+            self._shell.stdin.write(text)
+            self._shell.stdin.flush()
+
+    def _hear(self, question: str) -> str:
+        assert self._shell.stdout is not None
+        self._tell(question)
+        return self._shell.stdout.readline()

@@ -1,5 +1,6 @@
 """The host's side: brings the driver to where it runs, and shows what it says."""
 
+import contextlib
 import io
 import os
 import signal
@@ -8,12 +9,13 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import IO
 
 from agentcg.client import Client
 from agentcg.errors import AgentcgError
 from vm_tests import qemu, steps, suite
 from vm_tests.app import REPO
-from vm_tests.demo import show
+from vm_tests.demo import closing, show
 from vm_tests.errors import HarnessError
 from vm_tests.kernels import Boot
 from vm_tests.vm import Vm
@@ -25,19 +27,23 @@ _PYTHON = "/opt/agentcg/bin/python"
 _MODULE = "vm_tests.demo.driver"
 _CGROUPS = Path("/sys/fs/cgroup")
 _SECONDS = 600
+# The machine's owner gives the pool less than its sessions' limits together, and one CPU, so that
+# the agents have to compete. On somebody's host that is not ours to decide.
+_POOL = ("MemoryMax=544M", "AllowedCPUs=1")
 _END_SECONDS = 60
 
 
-def in_machine(boot: Boot, disks: qemu.Disks) -> int:
+def in_machine(boot: Boot, disks: qemu.Disks, record: Path | None) -> int:
     """Boot a machine, install agentcg in it, and run the demo there."""
     _need_toucher()
     begin = time.monotonic()
     with Vm.boot(boot, disks) as vm:
         suite.prepare(vm)
         vm.put(_archive(), _GUEST)
-        steps.say("==> Three agents replay (about 90 s; Ctrl-C ends everything)")
+        vm.output(["systemctl", "set-property", "--runtime", "agentcg.slice", *_POOL])
+        steps.say("==> Three agents replay (about 2 min; Ctrl-C ends everything)")
         command = [_PYTHON, "-m", _MODULE, "--toucher", f"{_GUEST}/toucher"]
-        with show.Display() as display:
+        with _recorder(record) as file, show.Display(file) as display:
             try:
                 status = vm.run(command, stream=display.feed, cwd=_GUEST, timeout=_SECONDS)
             except TimeoutError as error:
@@ -45,7 +51,7 @@ def in_machine(boot: Boot, disks: qemu.Disks) -> int:
     return _close(display, status, "make demo", time.monotonic() - begin)
 
 
-def on_host() -> int:
+def on_host(record: Path | None) -> int:
     """Run the demo under the agentcg daemon of this host."""
     _need_toucher()
     acg = _check_host()
@@ -57,13 +63,17 @@ def on_host() -> int:
     )
     assert process.stdout is not None
     try:
-        with show.Display() as display:
+        with _recorder(record) as file, show.Display(file) as display:
             while chunk := os.read(process.stdout.fileno(), 65536):
                 display.feed(chunk)
         status = process.wait()
     finally:
         _end(process)
     return _close(display, status, "make demo HOST=1", time.monotonic() - begin)
+
+
+def _recorder(path: Path | None) -> contextlib.AbstractContextManager[IO[bytes] | None]:
+    return path.open("wb") if path else contextlib.nullcontext()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -81,13 +91,13 @@ def _close(display: show.Display, status: int, again: str, seconds: float) -> in
         raise HarnessError(display.failure)
     if display.result is None or status:
         raise HarnessError(f"the demo's driver ended with status {status} and without a result")
-    show.report(display.console, display.result)
+    closing.report(display.console, display.result)
     print(
         f"\nRun it again: {again} (this took {seconds:.0f} s from boot to end; what was built is "
         "cached)",
         flush=True,
     )
-    return 0 if all(display.result.alive.values()) else 1
+    return 0 if all(total.alive for total in display.result.totals) else 1
 
 
 def _need_toucher() -> None:
@@ -128,7 +138,8 @@ def _archive() -> bytes:
     """Pack the driver and what it reads."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        tar.add(REPO / "vm_tests/__init__.py", "vm_tests/__init__.py")
+        for name in ("__init__.py", "busybox.py"):
+            tar.add(REPO / "vm_tests" / name, f"vm_tests/{name}")
         tar.add(REPO / "vm_tests/demo", "vm_tests/demo", filter=_wanted)
         tar.add(TOUCHER, "toucher")
     return out.getvalue()

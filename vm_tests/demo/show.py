@@ -1,33 +1,33 @@
-"""The display: a live table on a terminal, plain lines elsewhere, and the closing report."""
+"""The display while the demo runs: a live table on a terminal, plain lines elsewhere."""
 
 import sys
-from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agentcg.cli.render import escape, size, span
+from agentcg.cli.render import NONE, escape, size
 from vm_tests.demo import state
 
-_BAR = 12
+_BAR = 16
+_BAR_FROM = 92  # columns of the terminal; in a narrower one the percentage must do
 _PLAIN_SECONDS = 10
 _PIPE_WIDTH = 160
+_MIB = 1 << 20
 _NOTABLE = ("call.oom", "call.ended", "call.stalled", "agent.oom", "pressure", "call.changed")
-_COLUMNS = ("agent", "prio", "progress", "session memory", "call", "its memory", "last event")
 
 
 class Display:
-    """Takes the driver's output as it comes, in chunks of any size."""
+    """Takes the driver's output as it comes, in chunks of any size; keeps it in `record`."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: IO[bytes] | None = None) -> None:
         self.result: state.Result | None = None
         self.failure = ""
+        self._record = record
         self._rest = b""
-        self._last: dict[str, str] = {}
         self._printed = -_PLAIN_SECONDS
         terminal = sys.stdout.isatty()
         self.console = Console(
@@ -48,6 +48,8 @@ class Display:
 
     def feed(self, chunk: bytes) -> None:
         """Show what is in the chunk; a line that is not the driver's is shown as text."""
+        if self._record:
+            self._record.write(chunk)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             try:
@@ -62,103 +64,78 @@ class Display:
             case state.Now():
                 self._now(message)
             case state.Told():
-                self._told(message)
+                if text := notable(message, everything=not self._live):
+                    self._say(text)
             case state.Result():
                 self.result = message
             case state.Failed():
                 self.failure = escape(message.text)
 
-    def _told(self, told: state.Told) -> None:
-        if told.event not in _NOTABLE:
-            return
-        text = escape(told.text)
-        self._last[told.tenant] = text
-        if not self._live or told.event != "call.ended" or text.startswith("Killed"):
-            self._say(f"{told.t:5.0f} s  {escape(told.tenant)}  {escape(told.event)}: {text}")
-
     def _now(self, now: state.Now) -> None:
         if self._live:
-            self._live.update(_live_table(now, self._last), refresh=True)
+            self._live.update(table(now, self.console.width), refresh=True)
         elif now.t - self._printed >= _PLAIN_SECONDS:
             self._printed = int(now.t)
             for tenant in now.tenants:
                 memory = f"{size(tenant.memory)} of {size(tenant.limit)}"
-                parts = [f"{tenant.progress:4.0%}", memory, _call(tenant), _memory(tenant)]
+                parts = [f"{tenant.progress:4.0%}", f"CPU {_cpu(tenant):>4}", memory, _call(tenant)]
+                if call := tenant.call:
+                    parts.append(f"{size(call.memory)} of {size(call.limit)}")
                 self._say(f"{now.t:5.0f} s  {escape(tenant.name)}  {'  '.join(parts)}")
 
     def _say(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(text), soft_wrap=not self._live)
 
 
-def report(console: Console, result: state.Result) -> None:
-    """Print a row for each call, and in full the advice of those that did not go well."""
-    console.print(f"\nResult: {len(result.rows)} calls in {result.seconds:.0f} s on ", end="")
-    console.print(escape(result.host))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("call", "what", "class"):
-        table.add_column(name, no_wrap=True)
-    for name in ("asked", "granted", "peak", "throttled", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
-    for row in result.rows:
-        table.add_row(*(Text(escape(cell)) for cell in _cells(row)))
-    console.print(table)
-    for row in result.rows:
-        if _notable(row):
-            _words(console, row)
-    for name, alive in result.alive.items():
-        console.print(Text(f"agent {escape(name)}: {'alive' if alive else 'DEAD'} at the end"))
+def notable(told: state.Told, *, everything: bool) -> str:
+    """A line for an event; the table shows by itself what went well."""
+    quiet = told.event == "call.ended" and not told.text.startswith("Killed")
+    if told.event not in _NOTABLE or (quiet and not everything):
+        return ""
+    return f"{told.t:5.0f} s  {escape(told.tenant)}  {escape(told.event)}: {escape(told.text)}"
 
 
-def _cells(row: state.Row) -> Sequence[str]:
-    code = "" if row.exit_code is None else f", code {row.exit_code}"
-    killed = "KILLED: " if row.cause in {"oom", "stall", "deadline"} else ""
-    return (
-        _name(row),
-        row.what,
-        row.cpu_class,
-        size(row.asked),
-        size(row.granted),
-        size(row.peak),
-        span(row.throttled),
-        span(row.wall),
-        f"{killed}{row.cause}{code}",
-    )
-
-
-def _notable(row: state.Row) -> bool:
-    return row.cause != "exited" or bool(row.exit_code) or bool(row.notes)
-
-
-def _words(console: Console, row: state.Row) -> None:
-    console.print(Text(f"\n{escape(_name(row))}: what its model is told"), style="bold")
-    for text in (*row.notes, row.advice):
-        console.print(Text(f"  {escape(text)}"), soft_wrap=not console.is_terminal)
-
-
-def _name(row: state.Row) -> str:
-    return f"{row.tenant} {row.number}"
-
-
-def _live_table(now: state.Now, last: dict[str, str]) -> Table:
-    table = Table(title=f"agentcg demo, {now.t:.0f} s", title_justify="left", expand=True)
-    for name in _COLUMNS[:-1]:
-        table.add_column(name, no_wrap=True)
-    table.add_column(_COLUMNS[-1], overflow="fold", ratio=1)
+def table(now: state.Now, width: int) -> Table:
+    """The live table."""
+    pool = f"   pool: {_of(now.pool, now.pool_limit)} MiB" if now.pool else ""
+    made = Table(
+        title=f"agentcg demo   {now.t:.0f} s{pool}", title_justify="left", title_style="bold",
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim",
+    )  # fmt: skip
+    for name in ("agent", "prio", "done"):
+        made.add_column(name, no_wrap=True)
+    for name in ("cpu", "session MiB"):
+        made.add_column(name, no_wrap=True, justify="right")
+    # Wide enough for all calls: a table that moves is hard to read.
+    made.add_column("call", no_wrap=True, min_width=24)
+    made.add_column("its MiB", no_wrap=True, justify="right", min_width=10)
     for tenant in now.tenants:
-        full = round(tenant.progress * _BAR)
         cells = (
             tenant.name + ("" if tenant.alive else " DEAD"),
             str(tenant.priority),
-            f"{'━' * full}{'╌' * (_BAR - full)} {tenant.progress:4.0%}",
-            f"{size(tenant.memory)} of {size(tenant.limit)}",
+            _progress(tenant.progress, width),
+            _cpu(tenant),
+            _of(tenant.memory, tenant.limit),
             _call(tenant),
-            _memory(tenant),
-            last.get(tenant.name, ""),
+            _of(tenant.call.memory, tenant.call.limit) if tenant.call else "",
         )
-        style = "bold" if tenant.priority > 0 else ""
-        table.add_row(*(Text(escape(cell)) for cell in cells), style=style)
-    return table
+        style = "bold green" if tenant.priority > 0 else ""
+        made.add_row(*(Text(escape(cell)) for cell in cells), style=style)
+    return made
+
+
+def _progress(done: float, width: int) -> str:
+    full = round(done * _BAR)
+    bar = f"{'━' * full}{'╌' * (_BAR - full)} " if width >= _BAR_FROM else ""
+    return f"{bar}{done:4.0%}"
+
+
+def _cpu(tenant: state.TenantNow) -> str:
+    return NONE if tenant.cpu is None else f"{tenant.cpu:.0%}"
+
+
+def _of(used: int | None, limit: int | None) -> str:
+    return " of ".join(NONE if n is None else f"{n / _MIB:.0f}" for n in (used, limit))
 
 
 def _call(tenant: state.TenantNow) -> str:
@@ -166,8 +143,3 @@ def _call(tenant: state.TenantNow) -> str:
     if call is None:
         return "done" if tenant.progress == 1 else "thinks"
     return escape(f"{call.number} {call.what}, {call.state}")
-
-
-def _memory(tenant: state.TenantNow) -> str:
-    call = tenant.call
-    return "" if call is None else f"{size(call.memory)} of {size(call.limit)}"

@@ -1,6 +1,6 @@
 """What the driver tells the display: one JSON line each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -20,12 +20,13 @@ class CallNow:
 
 @dataclass(frozen=True)
 class TenantNow:
-    """One agent and its session; `progress` goes from 0 to 1."""
+    """One agent and its session; `progress` goes from 0 to 1, `cpu` is a share of one CPU."""
 
     name: str
     priority: int
     progress: float
     alive: bool
+    cpu: float | None
     memory: int | None
     limit: int | None
     call: CallNow | None
@@ -33,9 +34,11 @@ class TenantNow:
 
 @dataclass(frozen=True)
 class Now:
-    """The state, once a second."""
+    """The state, once a second; the pool is what all sessions share."""
 
     t: float
+    pool: int | None
+    pool_limit: int | None
     tenants: Sequence[TenantNow]
     kind: Literal["now"] = "now"
 
@@ -59,6 +62,7 @@ class Row:
     number: int
     what: str
     cpu_class: str
+    guarantee: int
     asked: int
     granted: int | None
     peak: int | None
@@ -71,13 +75,35 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Total:
+    """How one agent fared.
+
+    Its replay was `planned` to take so long and `took` so long. The rest is what the kernel counted
+    for its session: seconds in which one of its tasks `waited` for a CPU and those that it got,
+    and bytes; `reclaimed` is memory that was taken back.
+    """
+
+    tenant: str
+    priority: int
+    weight: int
+    guarantee: int
+    planned: float
+    took: float | None
+    waited: float | None
+    cpu: float | None
+    peak: int | None
+    reclaimed: int | None
+    alive: bool
+
+
+@dataclass(frozen=True)
 class Result:
-    """The end: every call, and whether each agent lived to see it."""
+    """The end: every call, and how each agent fared."""
 
     seconds: float
     host: str
     rows: Sequence[Row]
-    alive: Mapping[str, bool]
+    totals: Sequence[Total]
     kind: Literal["result"] = "result"
 
 

@@ -4,13 +4,19 @@
  *
  *     <milliseconds since the start> <MiB to hold> <percent of a CPU to use>
  *
- * A point that takes longer than its time makes those behind it late; none is left out. The last
- * point is the end.
+ * The work of a point is fixed, as a real program's is: one that gets less CPU than it wants takes
+ * longer, and all behind it comes later. The last point is the end.
+ *
+ * `toucher own` holds memory of its own, which is given back when the schedule says less.
+ * `toucher files` holds pages of a file that it read: they stay in the page cache, clean, until
+ * the kernel takes them back for somebody else. The file is sparse, so no disk is waited for.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MIB (1L << 20)
 #define PAGE 4096
@@ -26,6 +32,12 @@ struct point {
 static char *held[HELD_MAX];
 static long count;
 
+static void fail(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
 static double clock_ms(clockid_t id)
 {
 	struct timespec t;
@@ -34,41 +46,61 @@ static double clock_ms(clockid_t id)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-static void hold(long mib)
+static void hold_own(long mib)
 {
 	while (count > mib)
 		munmap(held[--count], MIB);
 	while (count < mib) {
 		char *p = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-		if (p == MAP_FAILED) {
-			perror("toucher: mmap");
-			exit(1);
-		}
+		if (p == MAP_FAILED)
+			fail("toucher: mmap");
 		for (long i = 0; i < MIB; i += PAGE)
 			((volatile char *)p)[i] = 1;
 		held[count++] = p;
 	}
 }
 
-static void work(double until, long percent)
+static int open_file(void)
 {
-	for (double now; (now = clock_ms(CLOCK_MONOTONIC)) < until;) {
-		double tick = until - now < TICK_MS ? until - now : TICK_MS;
-		double used = clock_ms(CLOCK_PROCESS_CPUTIME_ID) + tick * (double)percent / 100;
-		double end = now + tick;
+	char name[] = "toucher.XXXXXX";
+	int fd = mkstemp(name);
 
-		/* As much as is its share, or as much as it gets. */
-		while (clock_ms(CLOCK_PROCESS_CPUTIME_ID) < used && clock_ms(CLOCK_MONOTONIC) < end)
+	if (fd < 0 || unlink(name) || ftruncate(fd, HELD_MAX * MIB))
+		fail("toucher: a file in the working directory");
+	return fd;
+}
+
+static void hold_files(int fd, long mib)
+{
+	static char buffer[MIB];
+
+	for (; count < mib; count++)
+		if (pread(fd, buffer, MIB, count * MIB) != MIB)
+			fail("toucher: pread");
+}
+
+/* Spread a point's work over its time; returns when it was done, at the earliest when it was due. */
+static double work(double begin, double length, double cpu, long percent)
+{
+	for (double part = 0; part < length;) {
+		part = clock_ms(CLOCK_MONOTONIC) - begin + TICK_MS;
+		if (part > length)
+			part = length;
+		while (clock_ms(CLOCK_PROCESS_CPUTIME_ID) < cpu + part * (double)percent / 100)
 			;
-		double rest = end - clock_ms(CLOCK_MONOTONIC);
+		double rest = begin + part - clock_ms(CLOCK_MONOTONIC);
 
 		if (rest > 0) {
-			struct timespec t = {0, (long)(rest * 1e6)};
+			struct timespec t = {(time_t)(rest / 1e3), 0};
 
+			t.tv_nsec = (long)((rest - (double)t.tv_sec * 1e3) * 1e6);
 			nanosleep(&t, NULL);
 		}
 	}
+	double now = clock_ms(CLOCK_MONOTONIC);
+
+	return now - begin - length < TICK_MS ? begin + length : now;
 }
 
 static int next(struct point *p)
@@ -77,18 +109,26 @@ static int next(struct point *p)
 	       p->mib <= HELD_MAX && p->cpu >= 0 && p->cpu <= 100;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	double begin = clock_ms(CLOCK_MONOTONIC);
+	int files = argc == 2 && !strcmp(argv[1], "files");
 	struct point now, then;
 
-	if (!next(&now)) {
-		fputs("toucher: lines of stdin are: <ms> <MiB> <percent of a CPU>\n", stderr);
+	if ((!files && (argc != 2 || strcmp(argv[1], "own"))) || !next(&now)) {
+		fputs("usage: toucher own|files, lines of stdin: <ms> <MiB> <percent of a CPU>\n", stderr);
 		return 2;
 	}
+	int fd = files ? open_file() : -1;
+
 	for (; next(&then); now = then) {
-		hold(now.mib);
-		work(begin + (double)then.at, now.cpu);
+		double cpu = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
+
+		if (files)
+			hold_files(fd, now.mib);
+		else
+			hold_own(now.mib);
+		begin = work(begin, (double)(then.at - now.at), cpu, now.cpu);
 	}
 	return 0;
 }
