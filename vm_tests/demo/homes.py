@@ -77,8 +77,10 @@ def _bare(client: Client, cgroups: Path, tenant: Tenant) -> Iterator[Sequence[st
     body = {"runtime": "bare", "id": tenant.session, "name": tenant.session}
     view = client.open_session({**body, "priority": tenant.priority, "budget": budget})
     cgroup = cgroups / view.session.cgroup
+    weight = cgroup / "cpu.weight"
     try:
-        (cgroup / "cpu.weight").write_text(str(tenant.weight), encoding="ascii")
+        if weight.exists():  # not without the cpu controller
+            weight.write_text(str(tenant.weight), encoding="ascii")
         yield ["sh", "-c", _ENTER, str(cgroup / "agentcg.agent")]
     finally:
         with contextlib.suppress(AgentcgError):
