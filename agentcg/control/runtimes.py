@@ -17,7 +17,7 @@ from agentcg.model.event import Kind
 from agentcg.model.ids import SessionId
 from agentcg.model.session import Runtime, Session, Undeclared
 from agentcg.model.wire import SessionBody
-from agentcg.policy import containers, guarantees, targets
+from agentcg.policy import containers, guarantees, priority, targets
 from agentcg.sandbox import docker, processes, scope, splitting, tree
 
 
@@ -168,7 +168,11 @@ def _record(
 
 def _limits(body: SessionBody) -> dict[str, int]:
     """A new scope's own limits; a container's are its engine's business."""
-    wanted = {"MemoryMax": body.budget.memory, "TasksMax": body.budget.pids}
+    wanted = {
+        "MemoryMax": body.budget.memory,
+        "TasksMax": body.budget.pids,
+        "CPUWeight": priority.weight(100, body.priority),
+    }
     return {name: value for name, value in wanted.items() if value is not None}
 
 

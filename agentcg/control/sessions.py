@@ -18,7 +18,7 @@ from agentcg.model.ids import SessionId, mint_session_id, session_id
 from agentcg.model.session import Runtime, Session, Undeclared
 from agentcg.model.wire import SessionBody
 from agentcg.policy import caps as shares
-from agentcg.policy import undeclared
+from agentcg.policy import priority, undeclared
 from agentcg.policy.undeclared import Settled
 from agentcg.sandbox import bare, tree
 from agentcg.telemetry import counters
@@ -76,6 +76,7 @@ def _make_bare(core: Core, record: Session, pid: int | None) -> tuple[Session, t
         if record.budget.pids is not None:
             with contextlib.suppress(CgroupError):
                 made.session.write("pids.max", record.budget.pids)
+        limits.weight(made.session, priority.weight(100, record.priority))
         if pid is not None:
             bare.take_in(made, pid, root=core.root)
     except BaseException:

@@ -66,7 +66,8 @@ class CpuBody(Body):
     cpu_class: CpuClass = Field(
         default=CpuClass.NORMAL,
         alias="class",
-        description="Share of CPU inside the session: weight 300, 100 or 30.",
+        description="Share of CPU inside the session: weight 300, 100 or 30, "
+        "twice that for every 50 of priority.",
     )
     weight: Weight | None = Field(None, description="The same as a number; wins over the class.")
     cores: Cores | None = Field(

@@ -11,6 +11,7 @@ from agentcg.model.intent import CpuClass, Intent
 from agentcg.model.session import Budget, Session
 from agentcg.policy.advice import Most
 from agentcg.policy.environment import hints
+from agentcg.policy.priority import weight
 
 _CLASS_WEIGHT = {CpuClass.INTERACTIVE: 300, CpuClass.NORMAL: 100, CpuClass.BATCH: 30}
 LINGER_WEIGHT = 1
@@ -64,7 +65,7 @@ def admit(intent: Intent, session: Session, room: Room, defaults: Defaults) -> G
         memory_limit=limit,
         pids=_pids(intent, session, defaults, notes),
         cpu_class=intent.cpu.cpu_class,
-        cpu_weight=intent.cpu.weight or _CLASS_WEIGHT[intent.cpu.cpu_class],
+        cpu_weight=intent.cpu.weight or weight(_CLASS_WEIGHT[intent.cpu.cpu_class], priority),
         cpus=cpus,
         io_weight=intent.io_weight,
         deadline=intent.deadline or defaults.deadline,
