@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from agentcg.cli import output
+from agentcg.errors import ConflictError, UnavailableError
+from agentcg.model.session import Runtime
 
 
 def register(app: typer.Typer) -> None:
@@ -30,9 +32,30 @@ def install(
     )
 
 
-def uninstall() -> None:
+def uninstall(
+    *,
+    force: Annotated[bool, typer.Option(help="Even if that ends the agents of sessions.")] = False,
+) -> None:
     """Stop the daemon and remove what install wrote; configuration and journal stay."""
     from agentcg.cli import install as files
 
+    # Their cgroups are below the keeper, and what stops the keeper kills what is in them.
+    ending = [] if force else _bare_sessions()
+    if ending:
+        raise ConflictError(
+            f"{', '.join(ending)}: the agents of these sessions would be killed; close them first "
+            f"(agentcg close ID), or say --force"
+        )
     files.remove(files.Where())
     output.line("removed; /etc/agentcg and /var/lib/agentcg are still there")
+
+
+def _bare_sessions() -> list[str]:
+    from agentcg.cli.link import client
+
+    try:
+        with client() as daemon:
+            views = daemon.sessions()
+    except UnavailableError:  # a daemon that is down is no reason to keep it
+        return []
+    return [view.session.id for view in views if view.session.runtime is Runtime.BARE]

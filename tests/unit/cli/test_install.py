@@ -6,6 +6,8 @@ import pytest
 
 from agentcg.cli import install
 from agentcg.cli.install import Where, put
+from tests.unit.api.fake import Running
+from tests.unit.cli.conftest import Run
 
 
 @pytest.fixture
@@ -40,3 +42,19 @@ def test_an_upgrade_renews_the_client_everywhere_and_leaves_the_configuration(
     assert [path.read_text() for path in (where.acg, where.shared)] == ["two", "two"]
     assert where.shared.stat().st_mode & 0o777 == 0o755
     assert where.config.read_text() == "journal: {keep: 5}"
+
+
+def test_uninstall_does_not_end_agents_unasked(
+    cli: Run, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[Where] = []
+    monkeypatch.setattr(install, "remove", removed.append)
+    code, _, err = cli("uninstall")
+    assert code != 0
+    assert "s-home" in err
+    assert "--force" in err
+    assert removed == []
+    assert cli("uninstall", "--force")[0] == 0
+    server.controller.kept.clear()
+    assert cli("uninstall")[0] == 0
+    assert len(removed) == 2
