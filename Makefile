@@ -40,9 +40,10 @@ unit: setup
 root: setup
 	tools/in-cgroup $(BIN)/coverage run -m pytest -q tests/root -m root --durations=10
 
-# The full sizes of what `make root` shows in small, and the VM's repeated tries.
-soak: setup
+# The full sizes of what `make root` and `make vm` show in small.
+soak: wheel
 	AGENTCG_SOAK=1 tools/in-cgroup $(BIN)/pytest -q tests/root -m root --durations=10 --timeout 1800
+	$(BIN)/python -m vm_tests test --soak --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
 
 # What a call costs, here or (VM=1) in the VM beside systemd-run and docker exec. Figures go to
 # docs/benchmarks.md by hand: who reads them should have seen them.

@@ -49,7 +49,10 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "bench":
         return bench.in_machine(boots[0], disks)
     pytest_args = [*(["-k", args.k] if args.k else []), *args.pytest_args]
-    results = [suite.run(boot, disks, pytest_args, coverage=args.coverage) for boot in boots]
+    results = [
+        suite.run(boot, disks, pytest_args, coverage=args.coverage, soak=args.soak)
+        for boot in boots
+    ]
     return suite.report(results, strict=args.kernel == "newest")
 
 
@@ -88,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "test":
             command.add_argument("-k", metavar="EXPR", help="as pytest's -k")
             command.add_argument("--coverage", action="store_true", help="measure, in the guest")
+            command.add_argument("--soak", action="store_true", help="tests at their full size")
             command.add_argument("pytest_args", nargs="*", help="after --: for pytest")
     return parser
 

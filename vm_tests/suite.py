@@ -20,6 +20,7 @@ _RESULTS = "/var/lib/vm-results"
 PYTHON = "/opt/agentcg/bin/python"
 _TIMEOUT = 60 * 60
 _TEST_TIMEOUT = 300  # one test's, in seconds; pyproject.toml's is for the host
+_SOAK_FACTOR = 6  # how much longer either may take when tests run at full size
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Result:
         return self.status != 0 and self.boot.substituted
 
 
-def run(boot: Boot, disks: qemu.Disks, pytest_args: Sequence[str], *, coverage: bool) -> Result:
+def run(
+    boot: Boot, disks: qemu.Disks, pytest_args: Sequence[str], *, coverage: bool, soak: bool
+) -> Result:
     """Boot, test and fetch the results into build/vm/<kernel>/."""
     results = REPO / "build/vm" / boot.name
     shutil.rmtree(results, ignore_errors=True)
@@ -46,7 +49,7 @@ def run(boot: Boot, disks: qemu.Disks, pytest_args: Sequence[str], *, coverage: 
         with vm:
             prepare(vm, coverage=coverage)
             with steps.step(f"tests-{boot.name}", f"Testing on {boot.release}") as log:
-                status, summary = _pytest(vm, pytest_args, log, coverage=coverage)
+                status, summary = _pytest(vm, pytest_args, log, coverage=coverage, soak=soak)
             _fetch(vm, results)
     except LostVMError as error:
         print(error, file=sys.stderr, flush=True)
@@ -82,12 +85,16 @@ def _coverage_env() -> dict[str, str]:
     return {"COVERAGE_PROCESS_START": "/usr/local/lib/vm/coverage.toml"}
 
 
-def _pytest(vm: Vm, args: Sequence[str], log: Path, *, coverage: bool) -> tuple[int, str]:
+def _pytest(
+    vm: Vm, args: Sequence[str], log: Path, *, coverage: bool, soak: bool
+) -> tuple[int, str]:
     put_tests(vm)
     named = any((REPO / arg.split("::", 1)[0]).exists() for arg in args)
     command = [PYTHON, "-m", "pytest", *([] if named else ["vm_tests/guest"])]
-    command += ["-o", f"timeout={_TEST_TIMEOUT}", "-p", "no:cacheprovider", "--durations=10"]
-    command += [f"--junitxml={_RESULTS}/junit.xml", f"--color={_colour()}", *args]
+    factor = _SOAK_FACTOR if soak else 1
+    command += ["-o", f"timeout={factor * _TEST_TIMEOUT}", "-p", "no:cacheprovider"]
+    command += ["--durations=10", f"--color={_colour()}"]
+    command += [f"--junitxml={_RESULTS}/junit.xml", *args]
 
     def show(chunk: bytes) -> None:
         sys.stdout.buffer.write(chunk)
@@ -97,8 +104,9 @@ def _pytest(vm: Vm, args: Sequence[str], log: Path, *, coverage: bool) -> tuple[
     with log.open("wb") as file:
         env = {"AGENTCG_IN_VM": "1", "COLUMNS": str(shutil.get_terminal_size().columns)}
         env |= _coverage_env() if coverage else {}
+        env |= {"AGENTCG_SOAK": "1"} if soak else {}
         try:
-            status = vm.run(command, stream=show, env=env, cwd=TESTS, timeout=_TIMEOUT)
+            status = vm.run(command, stream=show, env=env, cwd=TESTS, timeout=factor * _TIMEOUT)
         except TimeoutError as error:
             return 1, str(error)
     # Not simply the last line: warnings of the interpreter's end may follow pytest's summary.
