@@ -55,9 +55,9 @@ def _usage(view: CallView) -> str:
 def _outcome(outcome: Outcome) -> Iterator[str]:
     yield _CAUSE.get(outcome.cause, f"It ended: {outcome.cause.value}") + _status(outcome) + "."
     if outcome.level is not None:
-        limit = "" if outcome.limit is None else f" ({size(outcome.limit)})"
+        limit = "" if outcome.level_limit is None else f" ({size(outcome.level_limit)})"
         yield f"The limit that was hit is {_LEVEL[outcome.level]}{limit}."
-    elif outcome.limit is not None:
+    if outcome.level is not Level.CALL and outcome.limit is not None:
         yield f"Its memory limit was {size(outcome.limit)}."
     if outcome.peak is not None:
         yield f"Its memory peaked at {size(outcome.peak)}."

@@ -15,12 +15,17 @@ from agentcg.telemetry import counters
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the kernel said: the leaf's counters, how many are left in it, the levels above."""
+    """What the kernel said: the leaf's counters, how many are left in it, the levels above.
+
+    Their limits are read only where the OOM killer was at work.
+    """
 
     usage: Counters = field(default_factory=Counters)
     left: int = 0
     calls_oom: int = 0
     session_oom: int = 0
+    calls_limit: int | None = None
+    session_limit: int | None = None
 
 
 def read(live: LiveCall) -> Reading:
@@ -29,11 +34,15 @@ def read(live: LiveCall) -> Reading:
     if leaf is None:
         return Reading()
     try:
+        usage = counters.read(leaf)
+        killed = bool(usage.oom_kill)
         return Reading(
-            counters.read(leaf),
+            usage,
             len(leaf.pids()) + len(leaf.children()),
             counters.own_oom(tree.calls),
             counters.own_oom(tree.session),
+            counters.integer(tree.calls, "memory.max") if killed else None,
+            counters.integer(tree.session, "memory.max") if killed else None,
         )
     except CgroupGoneError:
         return Reading()
@@ -49,6 +58,8 @@ def outcome(live: LiveCall, reading: Reading) -> Outcome:
         killed_for=live.killed_for,
         calls_oom=reading.calls_oom - live.calls_oom,
         session_oom=reading.session_oom - live.session_oom,
+        calls_limit=reading.calls_limit,
+        session_limit=reading.session_limit,
         ended_at=live.record.ended_at or 0.0,
         most=most_of(session.record.budget, calls_limit),
     )

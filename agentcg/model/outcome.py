@@ -33,7 +33,8 @@ class Outcome:
     """Seconds and bytes; None means "not known", never zero.
 
     `peak` is the leaf's memory.peak, `throttled` the time cpu.max held it back, `oom_kills` how
-    often the kernel's OOM killer took one of its processes.
+    often the kernel's OOM killer took one of its processes. `limit` is the call's own memory limit,
+    `level_limit` the one that was hit.
     """
 
     cause: Cause
@@ -46,5 +47,6 @@ class Outcome:
     oom_kills: int | None = None
     level: Level | None = None
     limit: int | None = None
+    level_limit: int | None = None
     left_behind: int = 0
     advice: str = ""

@@ -65,11 +65,12 @@ def _memory(outcome: Outcome, most: Most) -> str:
         case Level.CALLS:
             return (
                 f"Killed for memory: this session's calls together reached their cap"
-                f"{_size(' of', most.memory)}{_used(outcome)}. {_fewer_calls(outcome, most)}"
+                f"{_size(' of', outcome.level_limit)}{_used(outcome)}. {_fewer_calls(outcome, most)}"
             )
         case Level.SESSION | Level.AGENT:
             return (
-                f"Killed for memory: the whole session reached its limit{_used(outcome)}. "
+                f"Killed for memory: the whole session reached its limit"
+                f"{_size(' of', outcome.level_limit)}{_used(outcome)}. "
                 f"Run fewer calls side by side, or ask the operator to raise the session's limit."
             )
         case Level.HOST | None:

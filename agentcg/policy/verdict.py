@@ -18,7 +18,8 @@ class Evidence:
 
     `status` is the wait status of its main process, `killed_for` why we killed it, if we did,
     `calls_oom` and `session_oom` how far those levels' own `oom` counters rose while it ran,
-    `most` what a call of its session may be granted.
+    `calls_limit` and `session_limit` their memory limits, `most` what a call of its session may
+    be granted.
     """
 
     usage: Counters
@@ -26,6 +27,8 @@ class Evidence:
     killed_for: Cause | None = None
     calls_oom: int = 0
     session_oom: int = 0
+    calls_limit: int | None = None
+    session_limit: int | None = None
     ended_at: float = 0.0
     most: Most = UNBOUNDED
 
@@ -49,6 +52,7 @@ def conclude(call: Call, evidence: Evidence) -> Outcome:
         oom_kills=oom_kills,
         level=level,
         limit=call.grant.memory_limit,
+        level_limit=_level_limit(call, evidence, level),
     )
     return replace(outcome, advice=advise(call, outcome, evidence.most))
 
@@ -69,6 +73,18 @@ def _level(evidence: Evidence) -> Level:
     if evidence.session_oom > 0:
         return Level.SESSION
     return Level.HOST
+
+
+def _level_limit(call: Call, evidence: Evidence, level: Level | None) -> int | None:
+    match level:
+        case Level.CALL:
+            return call.grant.memory_limit
+        case Level.CALLS:
+            return evidence.calls_limit
+        case Level.SESSION:
+            return evidence.session_limit
+        case Level.AGENT | Level.HOST | None:
+            return None
 
 
 def _cause(call: Call, evidence: Evidence, code: int | None, signal: int | None) -> Cause:

@@ -151,7 +151,12 @@ class FakeController:
     async def kill(self, caller: Caller, call: CallId) -> CallView:
         view = await self._to(caller, call, CallState.KILLED)
         outcome = Outcome(
-            Cause.OOM, 137, 9, 4.0, 3.5, 2**31, 0.5, 1, Level.CALL, 2**31, advice="ask for 4 GiB"
+            Cause.OOM,
+            *(137, 9, 4.0, 3.5, 2**31, 0.5, 1),
+            Level.CALL,
+            limit=2**31,
+            level_limit=2**31,
+            advice="ask for 4 GiB",
         )
         over = replace(view, call=replace(view.call, outcome=outcome))
         self.views[call] = over

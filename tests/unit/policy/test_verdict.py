@@ -58,10 +58,18 @@ def end(
     session_oom: int = 0,
     most: Most = UNBOUNDED,
 ) -> Outcome:
-    return conclude(
-        of or call(),
-        Evidence(usage, status, killed_for, calls_oom, session_oom, 103.0, most),
+    evidence = Evidence(
+        usage,
+        status,
+        killed_for,
+        calls_oom,
+        session_oom,
+        calls_limit=3 * GIB,
+        session_limit=4 * GIB,
+        ended_at=103.0,
+        most=most,
     )
+    return conclude(of or call(), evidence)
 
 
 def oom(*, own: int = 0) -> Counters:
@@ -158,24 +166,28 @@ def test_an_oom_at_its_own_limit() -> None:
 def test_an_oom_at_the_cap_of_all_calls() -> None:
     outcome = end(oom(), status=signal.SIGKILL, calls_oom=1, session_oom=1)
     assert (outcome.cause, outcome.level) == (Cause.OOM, Level.CALLS)
+    assert (outcome.limit, outcome.level_limit) == (2 * GIB, 3 * GIB)
     assert outcome.advice == (
-        "Killed for memory: this session's calls together reached their cap while it used 1 GiB "
-        "of its own 2 GiB. Run fewer calls side by side, or run this one alone."
+        "Killed for memory: this session's calls together reached their cap of 3 GiB while it used "
+        "1 GiB of its own 2 GiB. Run fewer calls side by side, or run this one alone."
     )
 
 
 def test_an_oom_at_the_sessions_limit() -> None:
     outcome = end(oom(), status=signal.SIGKILL, session_oom=1)
     assert (outcome.cause, outcome.level) == (Cause.OOM, Level.SESSION)
+    assert (outcome.limit, outcome.level_limit) == (2 * GIB, 4 * GIB)
     assert outcome.advice == (
-        "Killed for memory: the whole session reached its limit while it used 1 GiB of its own "
-        "2 GiB. Run fewer calls side by side, or ask the operator to raise the session's limit."
+        "Killed for memory: the whole session reached its limit of 4 GiB while it used 1 GiB of "
+        "its own 2 GiB. Run fewer calls side by side, or ask the operator to raise the session's "
+        "limit."
     )
 
 
 def test_an_oom_at_none_of_our_limits_is_the_hosts() -> None:
     outcome = end(oom(), status=signal.SIGKILL)
     assert (outcome.cause, outcome.level) == (Cause.OOM, Level.HOST)
+    assert (outcome.limit, outcome.level_limit) == (2 * GIB, None)
     assert outcome.advice == (
         "Killed for memory: the host itself ran out while it used 1 GiB of its own 2 GiB; no limit "
         "of this session was reached. Try again later, or run less at once."
