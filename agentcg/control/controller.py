@@ -187,7 +187,7 @@ class Daemon:
     async def host(self, caller: Caller) -> HostView:
         if caller.role is Role.NOBODY:
             raise DeniedError("this process is in no session: nothing here is its business")
-        return host_view(self._core, sessions=caller.role is Role.ADMIN)
+        return await host_view(self._core, sessions=caller.role is Role.ADMIN)
 
     async def open_calls(self) -> Sequence[Call]:
         return [c.record for c in self._core.state.calls.values()]

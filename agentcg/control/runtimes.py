@@ -47,6 +47,7 @@ async def open_docker(core: Core, body: SessionBody) -> LiveSession:
         _record(core, body, chosen, Runtime.DOCKER, home.cgroup),
         container=found.id,
         name=body.name or found.name[:128],
+        way_out=containers.warning(found),
     )
     observe_only = containers.observe_reason(found) or home.odd
     if observe_only is not None:
@@ -55,7 +56,7 @@ async def open_docker(core: Core, body: SessionBody) -> LiveSession:
         live = await _attach(core, record, home.cgroup, splitting.whole)
     else:
         live = await _attach(core, record, home.cgroup, splitting.split)
-    for words in (observe_only and f"only observed: {observe_only}", containers.warning(found)):
+    for words in (observe_only and f"only observed: {observe_only}", record.way_out):
         if words:
             core.tell(Kind.DAEMON, words, session=record.id)
     return live

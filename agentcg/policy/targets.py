@@ -58,6 +58,22 @@ def refuse_origin(path: str, *, delegated: bool) -> str | None:
     return None
 
 
+def ways_out(uids: Collection[int], managers: Collection[int]) -> str | None:
+    """How processes of these uids on the host itself can have work done outside their session.
+
+    `managers` are the uids for which a user's systemd runs.
+    """
+    if 0 in uids:
+        return "it has processes of the host's root, which can leave any cgroup"
+    if managers:
+        uid = min(managers)
+        return (
+            f"user@{uid}.service runs units for its uid {uid} (systemd-run --user): "
+            f"what it starts is in no session"
+        )
+    return None
+
+
 def _forbidden(path: str, own_unit: str | None) -> str | None:
     parts = PurePosixPath(path).parts
     if not parts:

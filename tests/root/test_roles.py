@@ -272,3 +272,16 @@ def test_a_session_of_ones_own_cannot_choose_to_be_observed_only(daemon: Daemon)
     assert answer["status"] == 201
     session = answer["body"]["session"]
     assert (session["undeclared"], session["priority"]) == ("cap", 0)
+
+
+@pytest.mark.parametrize(("uid", "named"), [(0, True), (65534, False)])
+def test_doctor_names_a_session_whose_processes_can_leave_it(
+    daemon: Daemon, uid: int, named: bool
+) -> None:
+    agent = daemon.inside("setpriv", f"--reuid={uid}", "--clear-groups", "sleep", "60")
+    until(lambda: f"Uid:\t{uid}\t" in Path(f"/proc/{agent.pid}/status").read_text(), "the uid")
+    checks = daemon.ask("GET", "/v1/host").json()["mechanisms"]
+    found = [c["detail"] for c in checks if c["name"] == "session one"]
+    assert ["root" in detail for detail in found] == [True] * named
+    agent.kill()
+    agent.wait()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentcg.policy.targets import refuse_origin, refuse_target
+from agentcg.policy.targets import refuse_origin, refuse_target, ways_out
 
 OWN = "system.slice/agentcg.service"
 FORBIDDEN = {
@@ -88,3 +88,9 @@ def test_origins() -> None:
     assert "'system.slice/cron.service' is a service" in str(service)
     container = refuse_origin("system.slice/docker-abc.scope", delegated=True)
     assert "delegated to a manager of its own" in str(container)
+
+
+def test_ways_out_of_a_session_on_the_host() -> None:
+    assert ways_out({1000, 1001}, managers=()) is None
+    assert "root" in str(ways_out({0, 1000}, managers={1000}))
+    assert "user@1000.service" in str(ways_out({1000, 1001}, managers={1001, 1000}))
