@@ -44,7 +44,8 @@ def caps(
     `reserved` is the reserve for what the agent uses, `settled` that for what it settled at.
 
     A session too small for the reserve still leaves its calls a quarter: a call that is killed
-    early can be explained, a call that cannot start cannot.
+    early can be explained, a call that cannot start cannot. Of processes too the agent gets what is
+    kept for it and the share for undeclared work, and where there are enough less than the calls.
     """
     calls_memory = agent_memory = calls_pids = agent_pids = None
     if limit is not None:
@@ -52,7 +53,8 @@ def caps(
         agent_memory = min(limit, settled + int(limit * undeclared_share))
     if pids is not None:
         calls_pids = max(pids - PIDS_RESERVE, pids // 2)
-        agent_pids = max(pids - 32, pids // 2)
+        share = PIDS_RESERVE + int(pids * undeclared_share)
+        agent_pids = max(pids - calls_pids, min(share, calls_pids))
     return Caps(reserved, calls_memory, agent_memory, calls_pids, agent_pids)
 
 

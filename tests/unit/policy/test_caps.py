@@ -24,7 +24,7 @@ def test_a_session_with_room_is_shared() -> None:
         calls_memory=3 * GIB,
         agent_memory=2 * GIB,
         calls_pids=3840,
-        agent_pids=4064,
+        agent_pids=1280,
     )
 
 
@@ -37,7 +37,7 @@ def test_a_session_without_limits_has_none_to_share() -> None:
 def test_a_session_too_small_for_the_reserve_leaves_its_calls_a_quarter() -> None:
     small = caps(limit=100 * MIB, pids=100, reserved=200 * MIB, settled=200 * MIB)
     assert (small.calls_memory, small.agent_memory) == (25 * MIB, 100 * MIB)
-    assert (small.calls_pids, small.agent_pids) == (50, 68)
+    assert (small.calls_pids, small.agent_pids) == (50, 50)
 
 
 def test_the_share_of_undeclared_work_is_the_configurations() -> None:
@@ -68,7 +68,16 @@ def test_calls_leave_the_agent_256_processes_or_half(pids: int) -> None:
     assert shared.calls_pids is not None
     assert shared.agent_pids is not None
     assert pids - shared.calls_pids >= min(256, pids // 2)
-    assert 0 <= shared.calls_pids <= shared.agent_pids <= pids
+    assert 0 <= shared.calls_pids <= pids
+    assert pids - shared.calls_pids <= shared.agent_pids <= pids
+
+
+@given(st.integers(800, 2**22))
+def test_undeclared_work_gets_fewer_processes_than_calls(pids: int) -> None:
+    shared = caps(limit=None, pids=pids, reserved=0)
+    assert shared.calls_pids is not None
+    assert shared.agent_pids is not None
+    assert shared.agent_pids < shared.calls_pids
 
 
 @given(BYTES, BYTES, BYTES)
