@@ -127,10 +127,14 @@ async def _resume(core: Core, live: LiveCall) -> None:
         if live.leaf is not None and not await core.blocking(live.leaf.populated):
             await running.end(core, live)
         return
+    if core.exits is not None:
+        core.exits.watch(pid)
     try:
         live.pidfd = pidfds.open(pid, live.record.start_ticks)
     except ProcessGoneError:
         # It ended while nobody watched: how is not known, and the outcome says so.
+        if core.exits is not None:
+            core.exits.take(pid)
         await running.end(core, live)
         return
     core.spawn(running.follow(core, live))
