@@ -65,7 +65,8 @@ def _memory(outcome: Outcome, most: Most) -> str:
         case Level.CALLS:
             return (
                 f"Killed for memory: this session's calls together reached their cap"
-                f"{_size(' of', outcome.level_limit)}{_used(outcome)}. {_fewer_calls(outcome, most)}"
+                f"{_size(' of', outcome.level_limit)}{_used(outcome)}. "
+                f"{_fewer_calls(outcome, most)}"
             )
         case Level.SESSION | Level.AGENT:
             return (

@@ -6,9 +6,12 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agentcg.client import Client
 from agentcg.errors import AgentcgError
+from agentcg.model.call import CallState
+from agentcg.model.outcome import Outcome
 from agentcg.model.session import Session
 from vm_tests.guest.sandbox import until
 from vm_tests.guest.test_platform import IMAGE, docker
@@ -17,6 +20,9 @@ CGROUP = Path("/sys/fs/cgroup")
 POOL = CGROUP / "agentcg.slice"
 ACG = "/run/agentcg/agent/acg"
 MOUNT = "/run/agentcg/agent:/run/agentcg/agent:ro"
+# The machine's own Python, for what busybox cannot do.
+PYTHON = ("-v", "/usr:/usr:ro", "-v", "/usr/lib:/lib:ro", "-v", "/usr/lib64:/lib64:ro")
+LABEL = ("--label", "agentcg.session")
 
 
 @dataclass
@@ -31,14 +37,24 @@ class Box:
         """Its init's pid; 0 when it does not run."""
         return int(docker("inspect", "-f", "{{.State.Pid}}", self.id))
 
+    @property
+    def home(self) -> Path:
+        """The session's cgroup, once it is split."""
+        return cgroup_of(self.pid).parent
+
+    @property
+    def oom_killed(self) -> bool:
+        """What the engine says of it."""
+        return docker("inspect", "-f", "{{.State.OOMKilled}}", self.id).strip() == "true"
+
     def exec(self, *argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command by `docker exec`."""
         words = ["docker", "exec", self.id, *argv]
         return subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False)
 
-    def start(self, *argv: str) -> subprocess.Popen[str]:
+    def start(self, *argv: str, **kwargs: Any) -> subprocess.Popen[str]:
         """Start a command by `docker exec`."""
-        return subprocess.Popen(["docker", "exec", self.id, *argv], text=True)
+        return subprocess.Popen(["docker", "exec", self.id, *argv], text=True, **kwargs)
 
 
 @contextlib.contextmanager
@@ -74,6 +90,17 @@ def find(client: Client, container_id: str) -> Session | None:
 def session_of(client: Client, box: Box) -> Session:
     """Wait for the session that the daemon opens by itself."""
     return until(lambda: find(client, box.id), f"a session of {box.name}", 60)
+
+
+def outcome_of(client: Client, session: Session, key: str) -> Outcome:
+    """How a session's call ended that was declared under a key; waits for it to be closed."""
+
+    def closed() -> Outcome | None:
+        calls = [v.call for v in client.calls(everything=True)]
+        mine = [c for c in calls if (c.session, c.intent.key) == (session.id, key)]
+        return mine[0].outcome if mine and mine[0].state is CallState.CLOSED else None
+
+    return until(closed, f"call {key} to close", 60)
 
 
 def pids(cgroup: Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agentcg.client import Client
-from agentcg.model.call import Call
+from agentcg.model.call import Call, CallState
 from agentcg.model.outcome import Outcome
+from agentcg.model.view import CallView
 
 T = TypeVar("T")
 
@@ -25,16 +27,20 @@ EAT = (
 )
 
 
+# At once, in large pages: faster than the daemon looks at anything.
+BURST = "b = b'x' * ({mib} << 20)"
+# Every command that reads this FIFO waits for a writer, and costs nothing while it does.
+GATE = Path("/run/gate")
+LEAF = re.compile(r"/agentcg\.calls/(c-\w+)")
+
+
 @dataclass
 class Sandbox:
-    """One bare session."""
+    """One session on the host: a bare one, or a scope."""
 
     client: Client
     name: str
-
-    @property
-    def path(self) -> Path:
-        return KEEPER / self.name
+    path: Path
 
     @property
     def agent(self) -> Path:
@@ -67,6 +73,21 @@ class Sandbox:
 
         return until(closed, f"call {key} to close", 60)
 
+    def ended(self, process: subprocess.Popen[str], seconds: float = 60) -> CallView:
+        """Reap a process that `run` started, and wait for its call to be closed.
+
+        Until it is reaped even a dead process shows its cgroup, so it must not be polled before.
+        """
+        cgroup = Path(f"/proc/{process.pid}/cgroup")
+        leaf = until(lambda: LEAF.search(cgroup.read_text()), "the placement", seconds)
+        process.wait(seconds)
+
+        def closed() -> CallView | None:
+            view = self.client.call(leaf[1])
+            return view if view.call.state is CallState.CLOSED else None
+
+        return until(closed, f"call {leaf[1]} to close", seconds)
+
     def outcome(self, key: str) -> Outcome:
         """How that call ended."""
         outcome = self.by_key(key).outcome
@@ -80,7 +101,7 @@ def sandbox(name: str, **body: Any) -> Iterator[Sandbox]:
     with Client("/run/agentcg/admin.sock") as client:
         client.open_session({"runtime": "bare", "id": name, **body})
         try:
-            yield Sandbox(client, name)
+            yield Sandbox(client, name, KEEPER / name)
         finally:
             client.close_session(name)
 
@@ -109,6 +130,6 @@ def field(path: Path, key: str) -> int:
     raise KeyError(key)
 
 
-def tries() -> int:
-    """How often a test repeats its point: more under `make soak`."""
-    return 20 if os.environ.get("AGENTCG_SOAK") else 3
+def scale(small: int, full: int) -> int:
+    """The size of a test: `make soak` wants the full one."""
+    return full if os.environ.get("AGENTCG_SOAK") else small

@@ -1,7 +1,6 @@
 """Containers of a real dockerd as sessions: split, held, followed, given back."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,13 @@ from agentcg.errors import ConflictError
 from agentcg.model.outcome import Cause, Level
 from vm_tests.guest.containers import (
     ACG,
+    LABEL,
     POOL,
     cgroup_of,
     children,
     container,
     find,
+    outcome_of,
     pids,
     session_of,
     systemctl,
@@ -24,19 +25,6 @@ from vm_tests.guest.sandbox import MIB, number, until
 from vm_tests.guest.test_platform import docker
 
 pytestmark = pytest.mark.vm
-
-LABEL = ("--label", "agentcg.session")
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    with Client("/run/agentcg/admin.sock") as made:
-        yield made
-
-
-def _outcome(client: Client, key: str) -> object:
-    found = [v.call for v in client.calls(everything=True) if v.call.intent.key == key]
-    return found[0].outcome if found and found[0].state == "closed" else None
 
 
 def test_a_labelled_container_is_a_session_from_its_start_to_its_death(client: Client) -> None:
@@ -61,7 +49,7 @@ def test_a_labelled_container_is_a_session_from_its_start_to_its_death(client: C
 
 def test_calls_of_a_container_have_leaves_and_die_alone(client: Client) -> None:
     with container(*LABEL, "-m", "400m") as box:
-        session_of(client, box)
+        record = session_of(client, box)
         where = box.exec(ACG, "run", "--call-id", "where", "--", "/bin/cat", "/proc/self/cgroup")
         assert "/agentcg.calls/c-" in where.stdout, where
         code = box.exec(ACG, "run", "--", "/bin/sh", "-c", "exit 9").returncode
@@ -71,9 +59,8 @@ def test_calls_of_a_container_have_leaves_and_die_alone(client: Client) -> None:
             ACG, "run", "--call-id", "hog", "--memory", "64MiB", "--", "/bin/sh", "-c", eat
         )
         assert hog.returncode != 0
-        outcome = until(lambda: _outcome(client, "hog"), "the outcome", 60)
-        assert outcome.cause is Cause.OOM  # type: ignore[attr-defined]
-        assert outcome.level is Level.CALL  # type: ignore[attr-defined]
+        outcome = outcome_of(client, record, "hog")
+        assert (outcome.cause, outcome.level) == (Cause.OOM, Level.CALL)
         assert box.exec("/bin/true").returncode == 0
         assert docker("inspect", "-f", "{{.State.Running}}", box.id).strip() == "true"
 

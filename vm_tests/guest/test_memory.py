@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from agentcg.cli.explain import sentences
 from agentcg.model.call import Call, CallState
 from agentcg.model.outcome import Cause, Level
-from vm_tests.guest.sandbox import EAT, MIB, Sandbox, field, number, sandbox, tries, until
+from vm_tests.guest.containers import POOL, children
+from vm_tests.guest.sandbox import EAT, MIB, Sandbox, field, number, sandbox, scale, until
 
 pytestmark = pytest.mark.vm
 
@@ -34,24 +36,34 @@ def agent(box: Sandbox) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.usefixtures("agent")
 def test_a_call_past_its_limit_dies_whole_and_alone(box: Sandbox) -> None:
-    sibling = box.run("--call-id", "sibling", "--memory", "64MiB", "--", "sleep", "10000")
-    for attempt in range(tries()):
-        tree = f'sleep 10000 & sleep 10000 & exec python3 -c "{EAT.format(mib=200, hold=0)}"'
-        key = f"hog{attempt}"
-        hog = box.run("--call-id", key, "--memory", "100MiB", "--", "sh", "-c", tree)
-        assert hog.wait(60) == -signal.SIGKILL
-        outcome = box.outcome(key)
-        assert outcome.cause is Cause.OOM
-        assert outcome.level is Level.CALL
-        assert outcome.limit == 100 * MIB
-        assert outcome.peak is not None
-        assert 90 * MIB < outcome.peak <= 100 * MIB
-        assert "100 MiB" in outcome.advice
-        assert "200 MiB" in outcome.advice
-        assert sibling.poll() is None
+    tree = f'sleep 10000 & sleep 10000 & exec python3 -c "{EAT.format(mib=200, hold=0)}"'
+    with sandbox("beside") as other:
+        witnesses = [
+            box.run("--memory", "64MiB", "--", "sleep", "10000"),
+            other.inside("sleep", "10000"),
+            other.run("--memory", "64MiB", "--", "sleep", "10000"),
+        ]
+        for _ in range(scale(3, 100)):
+            hog = box.run("--memory", "100MiB", "--", "sh", "-c", tree)
+            view = box.ended(hog)
+            assert hog.returncode == -signal.SIGKILL
+            outcome = view.call.outcome
+            assert outcome is not None
+            assert (outcome.cause, outcome.level) == (Cause.OOM, Level.CALL)
+            assert outcome.limit == outcome.level_limit == 100 * MIB
+            assert outcome.peak is not None
+            assert 90 * MIB < outcome.peak <= 100 * MIB
+            told = " ".join(sentences(view))
+            assert f"{view.call.id} in mem: sh -c" in told
+            assert "The limit that was hit is its own limit (100 MiB)." in told
+            assert "ask for a limit of 200 MiB" in told
+            # The whole tree went: the leaf is gone, and those two with it.
+            assert len(children(box.calls)) == 1
+            assert [w.poll() for w in witnesses] == [None] * 3
+        for witness in witnesses:
+            witness.kill()
+            witness.wait()
     assert number(box.path / "memory.max") == 600 * MIB
-    sibling.kill()
-    sibling.wait()
 
 
 @pytest.mark.usefixtures("agent")
@@ -65,10 +77,14 @@ def test_calls_together_hit_their_cap_and_the_outcome_says_so(box: Sandbox) -> N
     ended = until(lambda: [p for p in (first, second) if p.poll() is not None], "a kill", 60)
     assert ended[0].returncode == -signal.SIGKILL
     key = "a" if ended[0] is first else "b"
-    outcome = box.outcome(key)
-    assert outcome.cause is Cause.OOM
-    assert outcome.level is Level.CALLS
-    assert "together" in outcome.advice
+    call = box.by_key(key)
+    assert call.outcome is not None
+    assert (call.outcome.cause, call.outcome.level) == (Cause.OOM, Level.CALLS)
+    told = " ".join(sentences(box.client.call(call.id)))
+    assert "the limit of all calls of its session (" in told
+    assert call.outcome.level_limit is not None
+    assert call.outcome.level_limit <= cap
+    assert "together" in told
     for process in (first, second):
         process.kill()
         process.wait()
@@ -112,7 +128,7 @@ def test_a_guarantee_survives_reclaim_from_above(box: Sandbox) -> None:
     until(lambda: number(safe / "memory.current") > 80 * MIB, "the call to hold its memory", 60)
     assert number(safe / "memory.min") == 80 * MIB
     before = number(safe / "memory.current")
-    reclaim = os.open(box.path / "memory.reclaim", os.O_WRONLY)
+    reclaim = os.open(POOL / "memory.reclaim", os.O_WRONLY)
     with contextlib.suppress(BlockingIOError):  # less than asked could be had: that is the point
         os.write(reclaim, str(90 * MIB).encode())
     os.close(reclaim)

@@ -19,12 +19,6 @@ TREE = "sleep 6000 & sleep 6000 & wait"
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    with Client("/run/agentcg/admin.sock") as made:
-        yield made
-
-
-@pytest.fixture
 def agent() -> Iterator[subprocess.Popen[bytes]]:
     """An agent with children in a scope as a login makes it: not delegated, in another slice."""
     yield from _scope()
