@@ -74,7 +74,7 @@ def test_calls_leave_the_agent_256_processes_or_half(pids: int) -> None:
 
 @given(st.integers(800, 2**22))
 def test_undeclared_work_gets_fewer_processes_than_calls(pids: int) -> None:
-    shared = caps(limit=None, pids=pids, reserved=0)
+    shared = caps(limit=None, pids=pids, reserved=0, settled=0)
     assert shared.calls_pids is not None
     assert shared.agent_pids is not None
     assert shared.agent_pids < shared.calls_pids
