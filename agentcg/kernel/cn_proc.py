@@ -6,9 +6,11 @@ For kernels without PIDFD_INFO_EXIT (before 6.15). Import it where needed only: 
 import asyncio
 import errno
 import os
+import secrets
 import select
 import socket
 import struct
+import time
 from typing import Self
 
 from pyroute2.netlink import (  # type: ignore[import-untyped]
@@ -95,8 +97,9 @@ class ExitEvents:
     def _subscribe(self) -> None:
         try:
             self._socket.bind((0, CN_IDX_PROC))
-            self._socket.send(_control(struct.pack("=I", PROC_CN_MCAST_LISTEN)))
-            acknowledged = self._await_ack()
+            number = secrets.randbits(31)
+            self._socket.send(_control(struct.pack("=I", PROC_CN_MCAST_LISTEN), number))
+            acknowledged = self._await_ack(number)
             # Since 6.6 (743acf351bae) a listener may name the events it wants; before, the longer
             # message is ignored and forks and execs keep coming.
             self._socket.send(_control(struct.pack("=II", PROC_CN_MCAST_LISTEN, PROC_EVENT_EXIT)))
@@ -110,13 +113,18 @@ class ExitEvents:
                 "namespaces only, run agentcgd on the host"
             )
 
-    def _await_ack(self) -> bool:
+    def _await_ack(self, number: int) -> bool:
+        """Whether a NONE event answers the message of this number.
+
+        Another event proves nothing: in a pid namespace the kernel ignores the message, and what
+        others on the host subscribed to arrives all the same, with numbers that are not ours.
+        """
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        # Any message proves that we are subscribed; the acknowledgement is a NONE event.
-        while poll.poll(_ACK_SECONDS * 1000):
+        deadline = time.monotonic() + _ACK_SECONDS
+        while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
             data = self._socket.recv(65536)
-            if _what(data) in {PROC_EVENT_NONE, PROC_EVENT_EXIT}:
+            if _what(data) == PROC_EVENT_NONE and _answered(data) == number:
                 return True
         return False
 
@@ -156,7 +164,13 @@ def _what(data: bytes) -> int | None:
     return what
 
 
-def _control(payload: bytes) -> bytes:
-    body = _CN_MSG.pack(CN_IDX_PROC, CN_VAL_PROC, 0, 0, len(payload), 0) + payload
+def _answered(data: bytes) -> int:
+    """The `ack` that a message answers: the kernel counts it up, and sets `seq` anew."""
+    _, _, _, ack, _, _ = _CN_MSG.unpack_from(data, _NLMSG_HEADER.size)
+    return int(ack) - 1
+
+
+def _control(payload: bytes, number: int = 0) -> bytes:
+    body = _CN_MSG.pack(CN_IDX_PROC, CN_VAL_PROC, 0, number, len(payload), 0) + payload
     size = _NLMSG_HEADER.size + len(body)
     return _NLMSG_HEADER.pack(size, NLMSG_DONE, 0, 0, os.getpid()) + body

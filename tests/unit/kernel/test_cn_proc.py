@@ -16,6 +16,12 @@ def exit_message(pid: int, tgid: int, status: int) -> bytes:
     return struct.pack("=IHHII", 16 + len(body), 3, 0, 0, 0) + body
 
 
+def answer(number: int) -> bytes:
+    event = struct.pack("=IIQI20x", 0, 0, 1, 0)
+    body = struct.pack("=IIIIHH", 1, 1, 4711, number + 1, len(event), 0) + event
+    return struct.pack("=IHHII", 16 + len(body), 3, 0, 0, 0) + body
+
+
 class Queue:
     """A netlink socket with messages in it."""
 
@@ -55,6 +61,22 @@ def test_counts_overruns() -> None:
     events = reader(OSError(105, "No buffer space available"), exit_message(10, 10, 0))
     assert events.take(10) == 0
     assert events.lost == 1
+
+
+def test_only_the_answer_to_our_own_message_proves_a_subscription(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    monkeypatch.setattr(cn_proc, "_ACK_SECONDS", 0.05)
+    with ours, theirs:
+        events = reader()
+        events._socket = ours
+        # What others subscribed to arrives in every namespace.
+        theirs.send(exit_message(99, 99, 0))
+        theirs.send(answer(6))
+        assert not events._await_ack(7)
+        theirs.send(answer(7))
+        assert events._await_ack(7)
 
 
 def test_no_connector(monkeypatch: pytest.MonkeyPatch) -> None:
