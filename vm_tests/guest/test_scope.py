@@ -90,6 +90,13 @@ def test_a_delegated_scope_in_the_pool_is_taken_up_as_it_is(client: Client) -> N
         assert children(home) == set()
 
 
+@pytest.fixture
+def nothing_guaranteed(client: Client) -> None:
+    """What an earlier test guaranteed is given back a moment after its session closed."""
+    until(lambda: number(POOL / "memory.min") == 0, "earlier guarantees to be given back", 60)
+
+
+@pytest.mark.usefixtures("nothing_guaranteed")
 def test_a_guarantee_counts_up_to_the_slice(client: Client, agent: subprocess.Popen[bytes]) -> None:
     name = f"min-{agent.pid}"
     body = {"runtime": "scope", "id": name, "pid": agent.pid, "budget": {"guarantee": "96MiB"}}
@@ -106,6 +113,7 @@ def test_a_guarantee_counts_up_to_the_slice(client: Client, agent: subprocess.Po
     assert systemctl("show", "-P", "MemoryMin", "agentcg.slice") == "0"
 
 
+@pytest.mark.usefixtures("nothing_guaranteed")
 def test_bare_sessions_guarantee_through_the_keeper(client: Client) -> None:
     client.open_session({"runtime": "bare", "id": "bmin", "budget": {"guarantee": "64MiB"}})
     keeper = POOL / "agentcg-keeper.service"
