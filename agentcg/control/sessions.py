@@ -4,22 +4,17 @@ import contextlib
 import time
 from dataclasses import replace
 
-from agentcg.control import closing, pressure
+from agentcg.control import capping, closing, pressure
 from agentcg.control.core import Core
 from agentcg.control.state import LiveSession
 from agentcg.enforce import limits, remove
 from agentcg.errors import AgentcgError, CgroupError, CgroupGoneError, ConflictError
-from agentcg.kernel import parse, procfs
-from agentcg.kernel.cgroupfs import CgroupDir
-from agentcg.model.caps import Caps
+from agentcg.kernel import procfs
 from agentcg.model.event import Kind
-from agentcg.model.host import Host
 from agentcg.model.ids import SessionId, mint_session_id, session_id
-from agentcg.model.session import Runtime, Session, Undeclared
+from agentcg.model.session import Runtime, Session
 from agentcg.model.wire import SessionBody
-from agentcg.policy import caps as shares
-from agentcg.policy import priority, undeclared
-from agentcg.policy.undeclared import Settled
+from agentcg.policy import priority
 from agentcg.sandbox import bare, tree
 from agentcg.telemetry import counters
 
@@ -95,10 +90,13 @@ def _scrap(core: Core, made: tree.Tree, record: Session) -> None:
 
 async def enlist(core: Core, record: Session, session_tree: tree.Tree) -> LiveSession:
     """Enter an open session into the books, cap its halves, and follow its agent."""
+    if record.founders is None:
+        founders = await core.blocking(capping.founders, session_tree.agent)
+        record = replace(record, founders=founders)
     live = LiveSession(record, session_tree, cpus=frozenset())
-    live.cpus, live.limit = await core.blocking(_bounds, core, session_tree, record)
+    live.cpus, live.limit = await core.blocking(capping.bounds, core, session_tree, record)
     if record.observe_only is None:
-        await recap(core, live)
+        await capping.recap(core, live)
     agent = session_tree.agent
     live.on_idle = lambda: core.coalesce(("idle", record.id), lambda: _idle(core, live))
     try:
@@ -116,24 +114,6 @@ async def enlist(core: Core, record: Session, session_tree: tree.Tree) -> LiveSe
         core.spawn(pressure.follow(core, session_tree.calls, record.id))
     core.tell(Kind.SESSION_OPENED, f"{record.runtime.value} {record.name}", session=record.id)
     return live
-
-
-async def recap(core: Core, live: LiveSession) -> None:
-    """Share the session's memory and pids between agent and calls anew, if that moved by 10 %."""
-    if live.record.observe_only is not None:
-        await core.blocking(live.tree.session.read, "cgroup.events")  # raises when it is gone
-        return
-    old = live.caps
-    new = await core.blocking(_shares, core, live)
-    if old is not None and not (
-        shares.moved(old.calls_memory, new.calls_memory)
-        or shares.moved(old.agent_memory, new.agent_memory)
-    ):
-        return
-    live.caps = new
-    if live.record.undeclared is Undeclared.OBSERVE:
-        new = replace(new, agent_memory=None, agent_pids=None)
-    await core.reclaiming(limits.apply_caps, agent=live.tree.agent, calls=live.tree.calls, caps=new)
 
 
 async def close(core: Core, live: LiveSession) -> None:
@@ -175,63 +155,6 @@ def _leave(core: Core, live: LiveSession) -> None:
                 return
             time.sleep(0.05)  # in a worker thread; killed processes take a moment to go
     raise ConflictError(f"session {live.record.id}: its cgroup is still busy; close it again")
-
-
-def _bounds(
-    core: Core, session_tree: tree.Tree, record: Session
-) -> tuple[frozenset[int], int | None]:
-    """The CPUs that the session may use, and the least memory.max up to the root."""
-    try:
-        cpus = parse.id_list(session_tree.session.read("cpuset.cpus.effective"))
-    except CgroupError:
-        cpus = core.host.cpus
-    return cpus, _limit(core, record)
-
-
-def _limit(core: Core, record: Session) -> int | None:
-    """What the session may use: what its cgroup allows, and its budget if that is less."""
-    least = _least(core.root, record.cgroup, core.host)
-    budget = record.budget.memory
-    return least if least is None or budget is None else min(least, budget)
-
-
-def _least(root: CgroupDir, path: str, host: Host) -> int | None:
-    if not host.has("memory"):
-        return None
-    least = host.memory_total
-    parts = path.split("/")
-    for depth in range(1, len(parts) + 1):
-        with root.open_path("/".join(parts[:depth])) as level:
-            own = counters.integer(level, "memory.max")
-        least = least if own is None else min(least, own)
-    return least
-
-
-def _shares(core: Core, live: LiveSession) -> Caps:
-    session = counters.integer(live.tree.session, "memory.current") or 0
-    calls = counters.integer(live.tree.calls, "memory.current") or 0
-    live.limit = _limit(core, live.record)
-    used = max(0, session - calls)
-    if live.settled is None:
-        live.settled = _settled_before(core, live)
-    live.settled = undeclared.settle(live.settled, used, live.limit, core.now())
-    pids = [counters.integer(live.tree.session, "pids.max"), live.record.budget.pids]
-    return shares.caps(
-        limit=live.limit,
-        pids=min((p for p in pids if p is not None), default=None),
-        reserved=shares.reserve(used),
-        settled=shares.reserve(live.settled.memory),
-        undeclared_share=core.settings.sessions.undeclared_share,
-    )
-
-
-def _settled_before(core: Core, live: LiveSession) -> Settled | None:
-    """What the agent had settled at when a daemon before this one wrote its cap."""
-    cap = counters.integer(live.tree.agent, "memory.max")
-    if cap is None or live.limit is None:
-        return None
-    share = core.settings.sessions.undeclared_share
-    return Settled(shares.settled_at(cap, limit=live.limit, undeclared_share=share), core.now())
 
 
 async def _idle(core: Core, live: LiveSession) -> None:

@@ -7,7 +7,7 @@ memory.events.local said that they hit their limit.
 import asyncio
 from functools import partial
 
-from agentcg.control import running, sessions
+from agentcg.control import capping, running, sessions
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.enforce import limits
@@ -44,7 +44,7 @@ async def look_after(core: Core, session: LiveSession) -> None:
     if session.closing:
         return
     if core.host.has("memory"):
-        await sessions.recap(core, session)
+        await capping.recap(core, session)
     if session.record.undeclared is Undeclared.CAP:
         await _agent_cpu(core, session)
     for call in [c for c in session.calls.values() if c.hot and c.state in ALIVE]:

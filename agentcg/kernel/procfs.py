@@ -62,6 +62,11 @@ def has_children(pid: int) -> bool:
     return found
 
 
+def resident(pid: int) -> int:
+    """Return the bytes that are resident, what it shares with others included."""
+    return int(_read(pid, "statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def cgroup_path(pid: int) -> str:
     """Return the cgroup v2 path, such as "/a/b"; with "/.." outside this cgroup namespace."""
     for line in _read(pid, "cgroup").splitlines():

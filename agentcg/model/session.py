@@ -38,7 +38,9 @@ class Session:
     `cgroup` is the path below the cgroup root, `cgroup_id` the inode that it had: a cgroup that
     was removed and made again under the same name is another one. `origin` is where the processes
     of a bare session came from, and go back to; `uid` whose it is, if a process opened it for
-    itself. `way_out` says how processes of a container that is held can have work done elsewhere.
+    itself. `founders` are the processes that it was opened with, its harness, by number and start
+    (in ticks since boot). `way_out` says how processes of a container that is held can have work
+    done elsewhere.
     """
 
     id: SessionId
@@ -55,3 +57,4 @@ class Session:
     created_at: float = 0.0
     observe_only: str | None = None
     way_out: str | None = None
+    founders: tuple[tuple[int, int], ...] | None = None

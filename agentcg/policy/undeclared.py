@@ -2,13 +2,14 @@
 
 An agent that never declares must not do better than one that does. So what runs beside the calls
 has a credit of CPU time; when it is spent the cgroup's weight drops until the credit is back. And
-memory counts as the harness's own only after it was held for a while: a harness grows over
-minutes, a build in seconds.
+memory counts as the agent's own only if the processes hold it that the session was opened with (the
+harness), or after a while: what an agent keeps grows over minutes, a build in seconds.
 
 Example: a session of 4 GiB whose agent uses 200 MiB. It may grow to 1.25 x 200 MiB + 64 MiB and
 25 % of 4 GiB = 1338 MiB at once; by 410 MiB a minute more if it stays there.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 CREDIT = 0.2  # seconds of CPU
@@ -51,12 +52,22 @@ class Settled:
     at: float
 
 
-def settle(old: Settled | None, used: int, limit: int | None, now: float) -> Settled:
+def settle(
+    old: Settled | None,
+    used: int,
+    limit: int | None,
+    now: float,
+    harness: Callable[[], int] = lambda: 0,
+) -> Settled:
     """Let what counts as the agent's own follow `used` bytes: down at once, up slowly.
 
     What it uses when the session is opened (`old` is None) is its own; without a limit all is.
+    `harness` tells, where it matters, what the processes hold that the session was opened with:
+    that is its own however fast it grows.
     """
     if old is None or limit is None:
         return Settled(used, now)
     risen = old.memory + int(SETTLE * limit * max(0.0, now - old.at))
+    if used > risen:
+        risen = max(risen, harness())
     return Settled(min(used, risen), now)

@@ -88,6 +88,19 @@ def test_what_counts_as_its_own_falls_at_once_and_rises_by_a_tenth_of_the_limit_
     assert settle(old, 2000 * MIB, 4096 * MIB, -60.0).memory == 200 * MIB
 
 
+def test_what_the_harness_holds_is_its_own_however_fast_it_grew() -> None:
+    old = Settled(60 * MIB, 0.0)
+    grown = settle(old, 500 * MIB, 1024 * MIB, 1.0, lambda: 400 * MIB)
+    assert grown.memory == 400 * MIB
+    # Never more than is used: residents count what they share twice.
+    assert settle(old, 300 * MIB, 1024 * MIB, 1.0, lambda: 400 * MIB).memory == 300 * MIB
+
+    def unasked() -> int:
+        raise AssertionError
+
+    assert settle(old, 50 * MIB, 1024 * MIB, 1.0, unasked).memory == 50 * MIB
+
+
 def test_a_hog_that_grows_as_fast_as_the_daemon_looks_meets_its_cap() -> None:
     limit, used, settled = 1024 * MIB, 60 * MIB, settle(None, 60 * MIB, 1024 * MIB, 0.0)
     for second in range(1, 100):
