@@ -194,10 +194,14 @@ def test_no_request_reaches_beyond_the_callers_own(
     stubborn = next(c for c in children(agent.box.home / "agentcg.calls") if c != sibling)
     beyond = [*_beyond(other), ("PATCH", f"/v1/calls/{sibling}", {"priority": 100})]
     own: list[Request] = [
-        ("POST", "/v1/sessions/self/calls", {"tool": "x", "call_id": "greedy", **GREEDY}),
+        (
+            "POST",
+            "/v1/sessions/self/calls",
+            {"tool": "x", "call_id": f"greedy-{stubborn}", **GREEDY},
+        ),
         ("PATCH", f"/v1/calls/{sibling}", {"memory": GREEDY["memory"]}),
-        ("POST", "/v1/sessions/self/calls", {"tool": "x", "call_id": "kept"}),
-        ("POST", "/v1/sessions/self/calls", {"tool": "x", "call_id": "kept"}),
+        ("POST", "/v1/sessions/self/calls", {"tool": "x", "call_id": f"kept-{stubborn}"}),
+        ("POST", "/v1/sessions/self/calls", {"tool": "x", "call_id": f"kept-{stubborn}"}),
         ("POST", f"/v1/calls/{stubborn}/freeze", None),
     ]
     answers = agent.ask([*beyond, *seen, *own])
