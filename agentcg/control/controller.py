@@ -217,7 +217,10 @@ class Daemon:
         if self._core.state.by_key(live, key) is not None:
             return None
         found = self._core.journal.call_by_key(live.record.id, key)
-        return found if found is not None and found.declared_at >= live.record.created_at else None
+        # One without an outcome never came to be: its making failed, so it may be tried again.
+        if found is None or found.outcome is None or found.declared_at < live.record.created_at:
+            return None
+        return found
 
     def _open_call(self, caller: Caller, call: CallId) -> LiveCall:
         live = self._core.state.calls.get(call)
