@@ -4,10 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KERNEL ?= all
+CLANG ?= clang-19
+LLVM_STRIP ?= llvm-strip-19
+BPF := $(patsubst %.c,build/bpf/%.o,$(notdir $(wildcard bpf/*.bpf.c sched_ext/*.bpf.c)))
+BPF_TESTS := $(patsubst tests/bpf/%.c,build/bpf-tests/%.o,$(wildcard tests/bpf/*.bpf.c))
+BPF_NEEDS := $(wildcard bpf/*.h sched_ext/*.h) Makefile
 
-.PHONY: setup acg wheel check test lint unit root vm lock reference demo clean clean-coverage soak bench-calls
+.PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak bench-calls
 
-setup: $(VENV)/.stamp acg
+setup: $(VENV)/.stamp acg bpf $(BPF_TESTS)
 
 # uv comes from the index like any tool; the lock pins everything else by hash.
 $(VENV)/.stamp: requirements.lock
@@ -18,6 +23,26 @@ acg: build/acg
 build/acg: $(wildcard daemon/acg/*.c daemon/acg/*.h) daemon/acg/Makefile agentcg/__init__.py
 	@command -v musl-gcc >/dev/null || tools/need musl-tools
 	@$(MAKE) --no-print-directory -C daemon/acg OUT=$(CURDIR)/build/acg
+
+# Compiled here and shipped: a host needs libbpf, but no compiler and no headers. -g is for the type
+# information (BTF) that libbpf fits programs to a kernel by; the rest of the debug information goes.
+bpf: $(BPF)
+	@rm -f $(filter-out $(BPF),$(wildcard build/bpf/*))
+vpath %.bpf.c bpf sched_ext
+build/bpf/%.bpf.o: %.bpf.c $(BPF_NEEDS)
+	$(compile-bpf)
+# Not shipped: what the tests of the loader load.
+build/bpf-tests/%.bpf.o: tests/bpf/%.bpf.c $(BPF_NEEDS)
+	$(compile-bpf)
+# Unused parameters are what libbpf's BPF_PROG makes of every program.
+define compile-bpf
+	@{ command -v $(CLANG) && command -v $(LLVM_STRIP) && test -e /usr/include/bpf/bpf_helpers.h; } >/dev/null || \
+	    tools/need clang-19 llvm-19 libbpf-dev
+	@mkdir -p $(@D)
+	@$(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I bpf \
+	    -idirafter /usr/include/$(shell uname -m)-linux-gnu -c $< -o $@.new
+	@$(LLVM_STRIP) -g $@.new && mv $@.new $@
+endef
 
 wheel: setup
 	@rm -rf dist && $(BIN)/hatchling build -t wheel -d dist >/dev/null && ls dist/*.whl
