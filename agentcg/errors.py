@@ -104,6 +104,23 @@ class ProcessGoneError(AgentcgError):
         self.pid = pid
 
 
+class BpfError(AgentcgError):
+    """The kernel or libbpf refused a BPF object, map, link or pin.
+
+    Carries `errno` and, where something was loaded, libbpf's words with the verifier's in `log`.
+    """
+
+    slug = "bpf"
+    status = 500
+
+    def __init__(self, what: str, errno: int | None, log: str = "") -> None:
+        strerror = "" if errno is None else os.strerror(errno)
+        # libbpf's words often have it already.
+        super().__init__(what if what.endswith(strerror) else f"{what}: {strerror}")
+        self.errno = errno
+        self.log = log
+
+
 class CgroupError(AgentcgError):
     """A cgroup operation failed.
 

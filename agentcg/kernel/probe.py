@@ -13,7 +13,14 @@ from agentcg.model.host import Host, Mechanism
 
 def probe(root: Path, *, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Host:
     """Try everything with `root` as the cgroup2 directory to live in; blocks for up to 2 s."""
-    found = [*probe_cgroup.mechanisms(root, proc), *probe_host.mechanisms(root, proc, sys)]
+    # libbpf is needed for a moment by the daemon, and never by those who only import this.
+    from agentcg.kernel import probe_bpf
+
+    found = [
+        *probe_cgroup.mechanisms(root, proc),
+        *probe_host.mechanisms(root, proc, sys),
+        *probe_bpf.mechanisms(sys),
+    ]
     by_name = {mechanism.name: mechanism for mechanism in found}
     by_name["cpu.max"] = _cpu_max(by_name["cpu"], probe_host.foreign_scheduler(sys))
     return Host(

@@ -26,9 +26,6 @@ def mechanisms(root: Path, proc: Path, sys: Path) -> Iterator[Mechanism]:
     yield _present("systemd", SYSTEMD, "systemd is PID 1", "PID 1 is not systemd")
     yield _tried("dockerd", _dockerd)
     yield _io_weight(root, sys)
-    yield _sched_ext(sys)
-    btf = sys / "kernel/btf/vmlinux"
-    yield _present("btf", btf, str(btf), f"no {btf}: a kernel with CONFIG_DEBUG_INFO_BTF is needed")
 
 
 def foreign_scheduler(sys: Path) -> str | None:
@@ -132,17 +129,6 @@ def _io_weight(root: Path, sys: Path) -> Mechanism:
     return Mechanism(
         "io.weight", works=False, detail="no effect: neither blk-iocost nor BFQ is in use"
     )
-
-
-def _sched_ext(sys: Path) -> Mechanism:
-    name, base = "sched_ext", sys / "kernel/sched_ext"
-    if not base.is_dir():
-        detail = "a kernel with CONFIG_SCHED_CLASS_EXT (Linux 6.12) is needed"
-        return Mechanism(name, works=False, detail=detail)
-    foreign = foreign_scheduler(sys)
-    if foreign is not None:
-        return Mechanism(name, works=False, detail=f"the scheduler {foreign} runs; stop it first")
-    return Mechanism(name, works=True, detail=f"state {_text(base / 'state') or 'unknown'}")
 
 
 def _text(path: Path) -> str:

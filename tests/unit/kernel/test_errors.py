@@ -16,6 +16,7 @@ def test_slugs_and_statuses() -> None:
         "denied": 403,
         "too-many": 429,
         "unsupported": 501,
+        "bpf": 500,
         "cgroup": 500,
         "cgroup-gone": 410,
         "knob-missing": 501,
