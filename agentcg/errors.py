@@ -107,16 +107,20 @@ class ProcessGoneError(AgentcgError):
 class BpfError(AgentcgError):
     """The kernel or libbpf refused a BPF object, map, link or pin.
 
-    Carries `errno` and, where something was loaded, libbpf's words with the verifier's in `log`.
+    Carries `errno` and, where something was loaded, libbpf's words with the verifier's in `log`;
+    `kept` is the file that has them too.
     """
 
     slug = "bpf"
     status = 500
 
-    def __init__(self, what: str, errno: int | None, log: str = "") -> None:
+    def __init__(
+        self, what: str, errno: int | None, log: str = "", kept: Path | None = None
+    ) -> None:
         strerror = "" if errno is None else os.strerror(errno)
         # libbpf's words often have it already.
-        super().__init__(what if what.endswith(strerror) else f"{what}: {strerror}")
+        message = what if what.endswith(strerror) else f"{what}: {strerror}"
+        super().__init__(message if kept is None else f"{message} (in full in {kept})")
         self.errno = errno
         self.log = log
 

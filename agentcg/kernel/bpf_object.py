@@ -90,13 +90,12 @@ class Object:
         """
         with libbpf.words() as heard:
             answer: int = libbpf.lib().bpf_object__load(self.handle)
+        libbpf.trim()
         if answer < 0:
-            what = _because(f"{self.path.name}: loading it", heard)
             text = "".join(heard)
             if log is not None:
                 log.write_text(text)
-                what += f" (in full in {log})"
-            raise BpfError(what, -answer, text)
+            raise BpfError(_because(f"{self.path.name}: loading it", heard), -answer, text, log)
         self._loaded = True
 
     def program(self, name: str) -> "Program":
