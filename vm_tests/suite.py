@@ -19,7 +19,7 @@ TESTS = "/root/agentcg"
 _RESULTS = "/var/lib/vm-results"
 PYTHON = "/opt/agentcg/bin/python"
 # The loader's tests need what this project's CI machines may not have: BPF trampolines, sched_ext.
-_PATHS = ("vm_tests/guest", "tests/root/test_bpf.py")
+_PATHS = ("vm_tests/guest", "tests/root/test_bpf.py", "tests/root/test_bpffs.py")
 _TIMEOUT = 60 * 60
 _TEST_TIMEOUT = 300  # one test's, in seconds; pyproject.toml's is for the host
 _SOAK_FACTOR = 6  # how much longer either may take when tests run at full size

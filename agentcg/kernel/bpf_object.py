@@ -68,8 +68,7 @@ class Object:
 
     def set(self, variable: str, value: bytes) -> None:
         """Set a global variable, constants included, before loading."""
-        if self._loaded:
-            raise BpfError(f"{self.path.name} is loaded: set {variable} before", None)
+        self._not_loaded(f"set {variable}")
         section, offset, size = self._variable(variable)
         if len(value) != size:
             raise BadValueError(f"{variable} has {size} bytes, not {len(value)}")
@@ -79,6 +78,7 @@ class Object:
 
     def reuse(self, name: str, instead: Map) -> None:
         """Use this map and make none, before loading; it must be of the same kind."""
+        self._not_loaded(f"reuse map {name}")
         answer = libbpf.lib().bpf_map__reuse_fd(self._map(name), instead.fd)
         libbpf.checked(answer, f"{self.path.name}: reusing map {name}")
 
@@ -156,6 +156,10 @@ class Object:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _not_loaded(self, doing: str) -> None:
+        if self._loaded:
+            raise BpfError(f"{self.path.name} is loaded: {doing} before", None)
 
     def _map(self, name: str) -> int:
         made = libbpf.lib().bpf_object__find_map_by_name(self.handle, name.encode())

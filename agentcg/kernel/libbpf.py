@@ -141,14 +141,15 @@ def words() -> Iterator[list[str]]:
 
 
 def _print_to_heard(level: int, text: bytes, arguments: int) -> int:
-    if level > _INFO or _heard is None:
+    heard = _heard
+    if level > _INFO or heard is None:
         return 0
     formatted = ctypes.c_void_p()
     libc = _libc()
     # Not vsnprintf: a va_list can be gone through only once, and a verifier's log may be megabytes.
     size: int = libc.vasprintf(ctypes.byref(formatted), text, arguments)
     if size >= 0:
-        _heard.append(ctypes.string_at(formatted, size).decode(errors="replace"))
+        heard.append(ctypes.string_at(formatted, size).decode(errors="replace"))
         libc.free(formatted)
     return 0
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from agentcg.errors import CgroupError, CgroupGoneError
+from agentcg.kernel.bpf_object import Object
 from agentcg.kernel.cgroupfs import CgroupDir
 from tests.root import daemon as daemons
+from tests.root.bpf import opened
 
 Spawn = Callable[..., int]
 
@@ -63,6 +65,14 @@ def spawn() -> Iterator[Spawn]:
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 os.kill(pid, 9)
             os.waitpid(pid, 0)
+
+
+@pytest.fixture
+def sample() -> Iterator[Object]:
+    """The loaded object of the loader's tests."""
+    with opened() as one:
+        one.load()
+        yield one
 
 
 def _destroy(top: CgroupDir, name: str) -> None:

@@ -1,14 +1,10 @@
-"""The loader on this machine's kernel: an object of the tests' own, and pins in a private bpffs."""
+"""The loader on this machine's kernel: an object of the tests' own, its maps, links, refusals."""
 
 import asyncio
 import fcntl
 import os
 import struct
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,63 +13,10 @@ from agentcg.errors import BadValueError, BpfError, UnsupportedError
 from agentcg.kernel import libbpf, probe_bpf
 from agentcg.kernel.bpf_map import RingBuffer
 from agentcg.kernel.bpf_object import Object
-from agentcg.kernel.bpffs import Adopted, Pins, digest
 from tests.bpf.alive import alive
+from tests.root.bpf import FIRST, KEY, fork, number, opened
 
 pytestmark = pytest.mark.root
-BUILT = Path(__file__).parents[2] / "build/bpf-tests"
-SAMPLE = BUILT / "sample.bpf.o"
-KEY = struct.pack("=I", os.getpid())
-FIRST = bytes(4)
-
-
-def number(raw: bytes | None) -> int:
-    assert raw is not None
-    return int.from_bytes(raw, sys.byteorder)
-
-
-def opened() -> Object:
-    """The sample, counting this process's forks; skipped where no such program may be loaded."""
-    why = [m.detail for m in probe_bpf.mechanisms(Path("/sys")) if m.name == "bpf" and not m.works]
-    if why:
-        pytest.skip(why[0])
-    sample = Object.open(SAMPLE)
-    here = Path("/proc/self/ns/pid").stat()
-    sample.set("namespace_device", struct.pack("=Q", here.st_dev))
-    sample.set("namespace_inode", struct.pack("=Q", here.st_ino))
-    sample.set("process", KEY)
-    return sample
-
-
-@pytest.fixture
-def sample() -> Iterator[Object]:
-    with opened() as one:
-        one.load()
-        yield one
-
-
-@pytest.fixture
-def pins(tmp_path: Path) -> Iterator[Pins]:
-    """A bpf file system of our own, in the mount namespace that `tools/in-cgroup` made."""
-    base = tmp_path / "bpf"
-    base.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "bpf", base], check=True)
-    try:
-        yield Pins(base / "agentcg")
-    finally:
-        subprocess.run(["umount", base], check=True)
-
-
-def adopted_sample(pins: Pins, version: str) -> Adopted:
-    adopted = pins.adopt("sample", version)
-    assert adopted is not None
-    return adopted
-
-
-def fork() -> None:
-    thread = threading.Thread(target=lambda: None)
-    thread.start()
-    thread.join()
 
 
 def test_a_program_counts_while_its_link_lives(sample: Object) -> None:
@@ -221,53 +164,8 @@ def test_a_map_of_another_object_is_reused(sample: Object) -> None:
             assert same.id == counts.id
             same.update(KEY, struct.pack("=Q", 7))
         assert number(counts.lookup(KEY)) == 7
-
-
-def test_pins_outlive_their_maker_and_are_adopted(pins: Pins) -> None:
-    version = digest(SAMPLE)
-    with opened() as one:
-        one.load()
-        with Adopted({"count_forks": one.program("count_forks").attach()}, one.maps()) as made:
-            pins.pin("sample", version, links=made.links, maps=made.maps)
-    assert pins.sets() == {"sample": version}
-    assert pins.adopt("sample", "another") is None
-    assert pins.adopt("other", version) is None
-    with adopted_sample(pins, version) as adopted:
-        assert set(adopted.links) == {"count_forks"}
-        assert {"counts", "events", "per_cpu", "sample_data", "sample_rodata"} <= set(adopted.maps)
-        counts = adopted.maps["counts"]
-        counts.update(KEY, bytes(8))
-        fork()
-        assert number(counts.lookup(KEY)) == 1
-    # Only the pins hold it now, and it counts on.
-    fork()
-    with adopted_sample(pins, version) as adopted:
-        assert number(adopted.maps["counts"].lookup(KEY)) == 2
-        pins.remove("sample")
-        assert not (pins.base / "sample").exists()
-        counts = adopted.maps["counts"].clone()
-    with counts:
-        fork()
-        assert number(counts.lookup(KEY)) == 2
-    pins.remove("sample")
-
-
-def test_a_set_that_cannot_be_pinned_whole_is_not_there(pins: Pins, sample: Object) -> None:
-    with sample.map("counts") as counts, sample.program("count_forks").attach() as link:
-        for name in ("", "with/slash"):
-            with pytest.raises(BpfError, match="unfinished"):
-                pins.pin("sample", "1", links={"x": link, name: link}, maps={"counts": counts})
-            assert pins.sets() == {}
-            assert list((pins.base / "sample").iterdir()) == []
-        pins.pin("sample", "1", links={"x": link}, maps={"counts": counts})
-        with pytest.raises(BpfError, match="naming"):
-            pins.pin("sample", "1", links={"x": link}, maps={"counts": counts})
-        assert pins.sets() == {"sample": "1"}
-
-
-def test_no_bpf_file_system(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="mount -t bpf"):
-        Pins(tmp_path / "agentcg")
+        with pytest.raises(BpfError, match="is loaded: reuse map counts before"):
+            other.reuse("counts", counts)
 
 
 def test_an_old_library_is_named_where_a_scheduler_is_wanted(sample: Object) -> None:
@@ -275,24 +173,6 @@ def test_an_old_library_is_named_where_a_scheduler_is_wanted(sample: Object) -> 
         pytest.skip(f"libbpf {libbpf.version()} can do it")
     with pytest.raises(UnsupportedError, match=r"libbpf v\S+ is too old: 1.2"):
         sample.attach_struct_ops("ops")
-
-
-def test_a_scheduler_outlives_its_maker_while_pinned(pins: Pins) -> None:
-    why = [m for m in probe_bpf.mechanisms(Path("/sys")) if m.name == "sched_ext" and not m.works]
-    if why:
-        pytest.skip(why[0].detail)
-    state = Path("/sys/kernel/sched_ext/state")
-    with Object.open(BUILT / "fifo.bpf.o") as fifo:
-        fifo.load()
-        assert state.read_text() == "disabled\n"
-        with Adopted({"fifo": fifo.attach_struct_ops("fifo_ops")}, fifo.maps()) as made:
-            pins.pin("fifo", "1", links=made.links, maps=made.maps)
-    assert state.read_text() == "enabled\n"
-    with Pins(pins.base).adopt("fifo", "1") or pytest.fail("not pinned") as adopted:
-        assert {"fifo_ops", "fifo_bss"} <= set(adopted.maps)
-        pins.remove("fifo")
-        assert state.read_text() == "enabled\n"
-    assert state.read_text() in {"disabling\n", "disabled\n"}
 
 
 def test_the_probe_is_quick_and_leaves_nothing_loaded() -> None:
