@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * kernel.h: the few kernel types that our programs use.
+ * kernel.h: the few kernel types, enums and kfuncs that our programs use.
  *
  * Only the fields that are read are declared. `preserve_access_index` makes libbpf look each of
  * them up in the running kernel's BTF when an object is loaded (CO-RE), so neither their offsets nor
- * their order here matter.
+ * their order here matter, and no generated vmlinux.h is needed. A type whose name ends in ___xyz is
+ * a variant of the same kernel type.
  */
 #ifndef AGENTCG_KERNEL_H
 #define AGENTCG_KERNEL_H
 
 #include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
 /* Newer than the kernel headers of some machines that this is compiled on. */
@@ -24,19 +28,86 @@ struct bpf_task_work {
 
 #define KTYPE __attribute__((preserve_access_index))
 
-struct cgroup;
-
-/* In the prototype of a kernel function libbpf takes no mere declaration for the kernel's struct. */
+/* Whole types: libbpf does not take a kfunc's prototype that has a mere declaration in it. */
 struct bpf_map {
 	__u32 id;
+} KTYPE;
+struct cpumask {
+	unsigned long bits[1];
+} KTYPE;
+
+typedef struct KTYPE {
+	long long counter;
+} atomic64_t;
+
+struct page_counter {
+	atomic64_t usage; /* pages, of this cgroup and all below */
+	struct page_counter *parent;
+} KTYPE;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+} KTYPE;
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	struct page_counter memory;
+} KTYPE;
+
+struct kernfs_node {
+	__u64 id;
+} KTYPE;
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct cgroup_subsys_state *subsys[1];
+	struct kernfs_node *kn;
 } KTYPE;
 
 struct css_set {
 	struct cgroup *dfl_cgrp;
 } KTYPE;
 
-struct task_struct {
-	struct css_set *cgroups;
+struct sched_ext_entity {
+	__u64 dsq_vtime;
+	__u64 slice;
+	__u32 weight;
 } KTYPE;
+
+typedef struct KTYPE {
+	unsigned long sig[1];
+} sigset_t;
+
+struct sigpending {
+	sigset_t signal;
+} KTYPE;
+
+struct signal_struct {
+	struct sigpending shared_pending;
+	unsigned int flags;
+} KTYPE;
+
+struct task_struct {
+	unsigned int flags;
+	int pid;
+	int nr_cpus_allowed;
+	const struct cpumask *cpus_ptr;
+	unsigned short migration_disabled;
+	unsigned long jobctl;
+	struct css_set *cgroups;
+	struct signal_struct *signal;
+	sigset_t blocked;
+	struct sigpending pending;
+	struct sched_ext_entity scx;
+} KTYPE;
+
+enum cgroup_subsys_id { memory_cgrp_id = 4 };
+
+#define PF_EXITING 0x00000004
+#define PF_KTHREAD 0x00200000
+#define JOBCTL_TRAP_FREEZE (1ul << 23)
+#define SIGNAL_GROUP_EXIT 0x00000004
+#define SIGKILL_BIT (1ul << 8)
 
 #endif

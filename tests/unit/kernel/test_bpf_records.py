@@ -1,0 +1,24 @@
+"""The records that Python and the BPF programs share are the same in both."""
+
+import ctypes
+
+import pytest
+
+from agentcg.kernel import bpf_records as records
+from agentcg.kernel.bpf_object import shipped
+from tools.btf import Btf, differences
+
+
+@pytest.mark.parametrize(
+    ("struct", "copy"),
+    [
+        ("policy", records.Policy),
+        ("pool", records.Pool),
+        ("member", records.Member),
+        ("tally", records.Tally),
+        ("control", records.Control),
+        ("event", records.ThrottledEvent),
+    ],
+)
+def test_a_record_is_the_same_in_c_and_in_python(struct: str, copy: type[ctypes.Structure]) -> None:
+    assert differences(Btf(shipped("governor")), struct, copy) == []
