@@ -64,6 +64,33 @@ class Host(Section):
     )
 
 
+class Governor(Section):
+    """Memory bursts held up in the kernel, with a CPU scheduler for the whole host (tier T1)."""
+
+    enabled: bool = Field(
+        False, description="load it where the kernel can; agentcg doctor says whether"
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.85,
+        description="of the pool's limit, what all may fill; the rest is for agents and kernel",
+    )
+    slack: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.8, description="of that share: up to this nobody is held up"
+    )
+    band: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="of that share: its last part, the less for a call the lower its priority"
+    )
+    burst: Bytes = Field(
+        64 << 20, description="what a rested call may grow at once while the pool has room"
+    )
+    refill: Bytes = Field(16 << 20, description="how much of that comes back in a second")
+    max_delay: Wait = Field(2.0, description="the longest that one batch of 256 KiB is held up")
+    dead_man: Annotated[Seconds, Field(ge=15)] = Field(
+        60.0, description="a daemon that is silent so long: everybody is let go; 15 s or more"
+    )
+    slots: Count = Field(4096, description="threads of one call that may be held at a time")
+
+
 class Calls(Section):
     """For calls that do not say, and how long a call may linger."""
 
@@ -155,6 +182,7 @@ class Settings(Section):
     paths: Paths = Paths()
     cgroup: Cgroup = Cgroup()
     host: Host = Host()
+    governor: Governor = Governor()
     calls: Calls = Calls()
     sessions: Sessions = Sessions()
     self_sessions: SelfSessions = SelfSessions()

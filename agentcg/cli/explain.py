@@ -64,6 +64,8 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
     if outcome.wall is not None:
         cpu = "" if outcome.cpu is None else f" and used {span(outcome.cpu)} of CPU time"
         yield f"It took {span(outcome.wall)}{cpu}."
+    if outcome.held:
+        yield f"Its memory growth was held up for {span(outcome.held)}, in sum over its threads."
     if outcome.throttled:
         yield f"Its CPU limit held it back for {span(outcome.throttled)}."
     if outcome.oom_kills:

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from agentcg.api.controller import Peer
-from agentcg.control import closing, guarantees, running
+from agentcg.control import closing, governing, guarantees, running
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.enforce import limits, place
@@ -114,7 +114,9 @@ def _make(
     live.session_oom = counters.own_oom(session.tree.session)
     leaf = tree.leaf(session.tree, live.record.id)
     try:
-        enforced = limits.apply(leaf, live.record.grant, core.host)
+        grant = live.record.grant
+        enforced = limits.apply(leaf, grant, core.host)
+        enforced |= governing.govern(core, session, leaf, grant)
         took = None
         if peer is not None:
             took = place.place(leaf, pid=peer.pid, pidfd=peer.pidfd, root=core.root)
@@ -151,6 +153,7 @@ async def patch(core: Core, live: LiveCall, body: CallPatchBody) -> None:
             # on and on holds up itself alone.
             async with live.session.reclaim:
                 enforced = await core.reclaiming(limits.apply, leaf, grant, core.host)
+            enforced |= governing.govern(core, live.session, leaf, grant)
         except BaseException:
             live.record = old
             raise

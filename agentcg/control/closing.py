@@ -30,7 +30,7 @@ async def close(core: Core, live: LiveCall) -> None:
         if live.closed.is_set():
             return
         live.cancel_timers()
-        reading = await core.blocking(evidence.read, live)
+        reading = await core.blocking(evidence.read, live, core.governor)
         if live.leaf is not None:
             await _remove(core, live, live.leaf)
         if live.state in ALIVE:

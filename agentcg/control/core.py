@@ -20,6 +20,7 @@ from agentcg.settings import Settings
 from agentcg.telemetry.bus import Bus
 
 if TYPE_CHECKING:
+    from agentcg.enforce.governor import Governor
     from agentcg.kernel.cn_proc import ExitEvents
 
 log = logging.getLogger("agentcg")
@@ -51,6 +52,7 @@ class Core:
     now: Callable[[], float] = time.time
     guarantees: Ledger = field(default_factory=Ledger)
     bus_address: str | None = None
+    governor: "Governor | None" = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _again: dict[Hashable, bool] = field(default_factory=dict)
     _threads: ThreadPoolExecutor = field(

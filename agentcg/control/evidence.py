@@ -1,6 +1,7 @@
 """The last readings of a call, the outcome that follows from them, and telling it."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
@@ -11,6 +12,9 @@ from agentcg.model.sample import Counters
 from agentcg.policy.admit import most_of
 from agentcg.policy.verdict import Evidence, conclude
 from agentcg.telemetry import counters
+
+if TYPE_CHECKING:
+    from agentcg.enforce.governor import Governor
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +30,10 @@ class Reading:
     session_oom: int = 0
     calls_limit: int | None = None
     session_limit: int | None = None
+    held: float | None = None
 
 
-def read(live: LiveCall) -> Reading:
+def read(live: LiveCall, governor: "Governor | None" = None) -> Reading:
     """Read a call's leaf and its ancestors' own OOM counters; blocks briefly."""
     leaf, tree = live.leaf, live.session.tree
     if leaf is None:
@@ -43,6 +48,7 @@ def read(live: LiveCall) -> Reading:
             counters.own_oom(tree.session),
             counters.integer(tree.calls, "memory.max") if killed else None,
             counters.integer(tree.session, "memory.max") if killed else None,
+            None if governor is None else governor.held(leaf.id),
         )
     except CgroupGoneError:
         return Reading()
@@ -60,6 +66,7 @@ def outcome(live: LiveCall, reading: Reading) -> Outcome:
         session_oom=reading.session_oom - live.session_oom,
         calls_limit=reading.calls_limit,
         session_limit=reading.session_limit,
+        held=reading.held,
         ended_at=live.record.ended_at or 0.0,
         most=most_of(session.record.budget, calls_limit),
     )

@@ -18,7 +18,7 @@ async def host_view(core: Core, *, sessions: bool) -> HostView:
     told = [Check(f"session {name}", works=False, detail=why) for name, why in doubts if why]
     return HostView(
         version=__version__,
-        tier="T0",
+        tier="T0" if core.governor is None else "T1",
         kernel=host.kernel,
         memory_total=host.memory_total,
         cpus=len(host.cpus),

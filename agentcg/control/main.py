@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 from agentcg import __version__
 from agentcg.api.server import serve
-from agentcg.control import containers, doors, guarantees, notify, pressure, recover, tick
+from agentcg.control import (
+    containers,
+    doors,
+    governing,
+    guarantees,
+    notify,
+    pressure,
+    recover,
+    tick,
+)
 from agentcg.control.controller import Daemon
 from agentcg.control.core import Core
 from agentcg.control.journal import Journal
@@ -63,6 +72,7 @@ async def _run(settings: Settings) -> None:
     try:
         sockets = doors.sockets(settings.paths.run)
         bare.parent(core.root, settings.cgroup.bare_parent).close()
+        await governing.start(core)
         await recover.recover(core)
         await guarantees.start(core)
         down = doors.down_file(settings.paths.run)
@@ -86,15 +96,21 @@ async def _run(settings: Settings) -> None:
             for task in background:
                 task.cancel()
     finally:
-        await guarantees.undo(core)
-        await core.stop()
-        if not core.host.has("systemd"):
-            bare.leave(core.root, settings.cgroup.bare_parent)
-        core.watch.close()
-        if core.exits is not None:
-            core.exits.close()
-        core.journal.close()
-        core.root.close()
+        await _close(core)
+
+
+async def _close(core: Core) -> None:
+    """Leave the host as it was found, as far as nothing lives on."""
+    await guarantees.undo(core)
+    await governing.stop(core)
+    await core.stop()
+    if not core.host.has("systemd"):
+        bare.leave(core.root, core.settings.cgroup.bare_parent)
+    core.watch.close()
+    if core.exits is not None:
+        core.exits.close()
+    core.journal.close()
+    core.root.close()
 
 
 def _away(down: Path, now: float) -> str:

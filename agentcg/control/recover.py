@@ -7,7 +7,7 @@ disagree the rule is: a leaf without a record is killed, a record without a leaf
 import contextlib
 from dataclasses import replace
 
-from agentcg.control import closing, running, sessions
+from agentcg.control import closing, governing, running, sessions
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.enforce import remove
@@ -84,6 +84,7 @@ async def _call(core: Core, session: LiveSession, record: Call) -> int:
         _lost(core, record)
         return 0
     core.state.add_leaf(live, leaf)
+    governing.govern(core, session, leaf, record.grant)
     live.record = replace(record, cgroup_id=leaf.id)
     running.watch(core, live)
     populated = await core.blocking(leaf.populated)

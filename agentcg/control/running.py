@@ -70,7 +70,7 @@ async def end(core: Core, live: LiveCall, *, exit_code: int | None = None) -> No
             return
         if exit_code is not None and live.status is None:
             live.status = exit_code << 8
-        reading = await core.blocking(evidence.read, live)
+        reading = await core.blocking(evidence.read, live, core.governor)
         live.cancel_timers()
         live.record = replace(live.record, ended_at=core.now())
         result = evidence.outcome(live, reading)

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     CALL_THAWED = "call.thawed"
     CALL_CHANGED = "call.changed"
     CALL_STALLED = "call.stalled"
+    CALL_THROTTLED = "call.throttled"
     CALL_OOM = "call.oom"
     CALL_ENDED = "call.ended"
     CALL_LINGERING = "call.lingering"
@@ -53,6 +54,14 @@ ABOUT: Mapping[Kind, About] = {
             "pressure": "percent of the last 10 s in which all of it waited for memory",
             "memory": "what it uses, bytes",
             "limit": "its memory limit, bytes",
+        },
+    ),
+    Kind.CALL_THROTTLED: About(
+        "The governor holds the call's memory growth up; told at most once a second.",
+        {
+            "memory": "what it uses, bytes",
+            "room": "what the pool has left for it, bytes",
+            "delay": "how long this batch of 256 KiB waits at most, seconds",
         },
     ),
     Kind.CALL_OOM: About("The OOM killer took processes of the call.", _OOM),

@@ -32,7 +32,8 @@ class Level(StrEnum):
 class Outcome:
     """Seconds and bytes; None means "not known", never zero.
 
-    `peak` is the leaf's memory.peak, `throttled` the time cpu.max held it back, `oom_kills` how
+    `peak` is the leaf's memory.peak, `throttled` the time cpu.max held it back, `held`
+    that for which its threads were kept from growing (in sum; tier T1), `oom_kills` how
     often the kernel's OOM killer took one of its processes. `limit` is the call's own memory limit,
     `level_limit` the one that was hit.
     """
@@ -50,3 +51,4 @@ class Outcome:
     level_limit: int | None = None
     left_behind: int = 0
     advice: str = ""
+    held: float | None = None

@@ -175,6 +175,11 @@ def _exited(outcome: Outcome, most: Most) -> str:
     if outcome.throttled and outcome.wall and outcome.throttled > 0.25 * outcome.wall:
         held = units.format_duration(outcome.throttled)
         return f"{words} CPU limits held it back for {held}: run fewer workers at once."
+    if outcome.held and outcome.wall and outcome.held > 0.25 * outcome.wall:
+        return (
+            f"{words} Memory was short and its growth was held up for "
+            f"{units.format_duration(outcome.held)}: declare a guarantee, or use less."
+        )
     if outcome.exit_code:
         return f"{words} No limit held it back: look for the cause in its own output."
     return f"{words} No limit held it back."

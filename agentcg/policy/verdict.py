@@ -18,7 +18,8 @@ class Evidence:
 
     `status` is the wait status of its main process, `killed_for` why we killed it, if we did,
     `calls_oom` and `session_oom` how far those levels' own `oom` counters rose while it ran,
-    `calls_limit` and `session_limit` their memory limits, `most` what a call of its session may
+    `calls_limit` and `session_limit` their memory limits, `held` how long the governor held its
+    threads up, `most` what a call of its session may
     be granted.
     """
 
@@ -29,6 +30,7 @@ class Evidence:
     session_oom: int = 0
     calls_limit: int | None = None
     session_limit: int | None = None
+    held: float | None = None
     ended_at: float = 0.0
     most: Most = UNBOUNDED
 
@@ -49,6 +51,7 @@ def conclude(call: Call, evidence: Evidence) -> Outcome:
         cpu=usage.cpu,
         peak=usage.peak,
         throttled=usage.throttled,
+        held=evidence.held,
         oom_kills=oom_kills,
         level=level,
         limit=call.grant.memory_limit,

@@ -44,6 +44,13 @@ def own_oom(cgroup: CgroupDir) -> int:
     return _keyed(cgroup, "memory.events.local").get("oom", 0)
 
 
+def clean_cache(cgroup: CgroupDir) -> int:
+    """Bytes of page cache that the kernel can drop at once: files, neither dirty nor in writing."""
+    stat = _keyed(cgroup, "memory.stat")
+    files = stat.get("active_file", 0) + stat.get("inactive_file", 0)
+    return max(0, files - stat.get("file_dirty", 0) - stat.get("file_writeback", 0))
+
+
 def cpu_seconds(cgroup: CgroupDir) -> float | None:
     """CPU time used by the cgroup, in seconds."""
     return _seconds(_keyed(cgroup, "cpu.stat"), "usage_usec")
