@@ -93,7 +93,9 @@ def _in_guest(tree: Path, prefix: Path, argv: Sequence[str], log: Path) -> None:
 
 def commit() -> str:
     """Return the short id of the repository's state, for the closing line."""
-    described = subprocess.run(
-        ["git", "-C", REPO, "describe", "--always", "--dirty"], capture_output=True, check=False
-    )
+    words = ["git", "-C", str(REPO), "describe", "--always", "--dirty"]
+    try:
+        described = subprocess.run(words, capture_output=True, check=False)
+    except FileNotFoundError:  # a host that got the sources without git
+        return "unknown"
     return described.stdout.decode().strip() or "unknown"

@@ -21,6 +21,7 @@ from agentcg.model.sample import Counters
 from agentcg.model.session import Runtime, Session
 from agentcg.policy.verdict import Evidence, conclude
 from agentcg.sandbox import bare, splitting, tree
+from agentcg.telemetry import counters
 
 
 async def recover(core: Core) -> None:
@@ -95,7 +96,13 @@ async def _call(core: Core, session: LiveSession, record: Call) -> int:
             running.started(core, live, pids[0] if pids else None, None)
             record = live.record
         elif record.by_peer:
-            await closing.close(core, live)
+            # The daemon died before it moved the peer, or between that and the next line of its
+            # journal; then the command has run here and is gone, how is not known.
+            if await core.blocking(counters.cpu_seconds, leaf):
+                running.started(core, live, None, None)
+                await running.end(core, live)
+            else:
+                await closing.close(core, live)
             return 0
         else:
             running.arm_start(core, live)

@@ -1,8 +1,11 @@
 """The daemon dies and comes back: nothing is lost, nothing is left."""
 
+import contextlib
+import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -27,13 +30,21 @@ def test_running_calls_go_on_over_kill_9_and_end_properly(daemon: Daemon) -> Non
     assert daemon.call(leaf)["outcome"]["exit_code"] == 9
 
 
+@pytest.mark.parametrize("forgotten", [False, True])
 def test_a_call_that_ends_while_the_daemon_is_dead_says_that_it_is_not_known_how(
-    daemon: Daemon,
+    daemon: Daemon, forgotten: bool
 ) -> None:
     run = daemon.acg("--", "sh", "-c", "sleep 0.5; exit 9")
     until(lambda: "agentcg.calls" in cgroup_of(run.pid), "placement")
     [leaf] = daemon.leaves()
     daemon.stop(signal.SIGKILL)
+    if forgotten:
+        # As if it had died between the placement and the next line of its journal.
+        with contextlib.closing(sqlite3.connect(daemon.scratch / "state/journal.sqlite")) as db, db:
+            [(record,)] = db.execute("SELECT record FROM call WHERE id = ?", (leaf,)).fetchall()
+            blank = {"state": "declared", "started_at": None, "pid": None, "start_ticks": None}
+            changed = json.dumps({**json.loads(record), **blank}).encode()
+            db.execute("UPDATE call SET record = ? WHERE id = ?", (changed, leaf))
     assert run.wait(10) == 9
     daemon.start()
     until(lambda: not daemon.leaves(), "the leaf to go")
