@@ -153,7 +153,7 @@ async def patch(core: Core, live: LiveCall, body: CallPatchBody) -> None:
             # on and on holds up itself alone.
             async with live.session.reclaim:
                 enforced = await core.reclaiming(limits.apply, leaf, grant, core.host)
-            enforced |= governing.govern(core, live.session, leaf, grant)
+            enforced |= await core.blocking(governing.govern, core, live.session, leaf, grant)
         except BaseException:
             live.record = old
             raise

@@ -45,7 +45,8 @@ async def start(core: Core) -> None:
     if core.governor is not None:
         why = "the governor's scheduler does not honour it yet"
         _say_cpu_max(core, Mechanism("cpu.max", works=False, detail=why))
-        await core.blocking(_refresh, core, core.governor)
+        with contextlib.suppress(AgentcgError):  # a pool that is not there yet is looked for again
+            await core.blocking(_refresh, core, core.governor)
         core.spawn(_follow(core, core.governor))
         core.tell(Kind.DAEMON, "the governor holds memory bursts up (tier T1)")
 

@@ -85,7 +85,7 @@ async def _call(core: Core, session: LiveSession, record: Call) -> int:
         _lost(core, record)
         return 0
     core.state.add_leaf(live, leaf)
-    governing.govern(core, session, leaf, record.grant)
+    await core.blocking(governing.govern, core, session, leaf, record.grant)
     live.record = replace(record, cgroup_id=leaf.id)
     running.watch(core, live)
     populated = await core.blocking(leaf.populated)
