@@ -10,12 +10,12 @@ BPF := $(patsubst %.c,build/bpf/%.o,$(notdir $(wildcard bpf/*.bpf.c sched_ext/*.
 BPF_TESTS := $(patsubst tests/bpf/%.c,build/bpf-tests/%.o,$(wildcard tests/bpf/*.bpf.c))
 BPF_NEEDS := $(wildcard bpf/*.h sched_ext/*.h) Makefile
 
-.PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak bench-calls
+.PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu
 
-setup: $(VENV)/.stamp acg bpf $(BPF_TESTS)
+setup: $(VENV)/.stamp acg bpf $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp
 
 # uv comes from the index like any tool; the lock pins everything else by hash.
-$(VENV)/.stamp: requirements.lock
+$(VENV)/.stamp: requirements.lock harness.lock
 	@tools/bootstrap $(PYTHON) $(VENV)
 	@touch $@
 
@@ -59,31 +59,71 @@ lint: setup
 
 unit: setup
 	@command -v dbus-daemon >/dev/null || tools/need dbus-daemon
-	$(BIN)/coverage run -m pytest -q tests/unit tests/acg
+	$(BIN)/coverage run -m pytest -q -n logical --dist loadfile tests/unit tests/acg
 
 # The real kernel without a VM: a private cgroup2 mount in a cgroup namespace of its own.
 root: setup
+	@command -v node >/dev/null || tools/need nodejs
 	tools/in-cgroup $(BIN)/coverage run -m pytest -q tests/root -m root --durations=10
 
 # The full sizes of what `make root` and `make vm` show in small.
 soak: wheel
+	AGENTCG_SOAK=1 $(BIN)/pytest -q tests/acg/test_fuzz.py
 	AGENTCG_SOAK=1 tools/in-cgroup $(BIN)/pytest -q tests/root -m root --durations=10 --timeout 1800
 	$(BIN)/python -m vm_tests test --soak --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
 
 # What a call costs, here or (VM=1) in the VM beside systemd-run and docker exec. Figures go to
 # docs/benchmarks.md by hand: who reads them should have seen them.
 bench-calls: $(if $(VM),wheel,setup)
-	$(if $(VM),$(BIN)/python -m vm_tests bench,tools/in-cgroup $(BIN)/python -m tests.bench.calls)
+	$(if $(VM),$(BIN)/python -m vm_tests bench calls,tools/in-cgroup $(BIN)/python -m tests.bench.calls)
+
+# What a hook costs, with the daemon there, dead and stopped.
+bench-hooks: setup
+	tools/in-cgroup $(BIN)/python -m tests.bench.hooks
+
+# What recording traces costs the daemon: CPU, memory, disk, at 10, 100 and 1000 calls.
+bench-telemetry: setup
+	$(BIN)/python -m tests.bench.telemetry
+
+# How long `agentcg top` takes to refresh at 500 calls, and from a key to the screen.
+bench-top: setup
+	$(BIN)/python -m tests.bench.top
+
+# Seven ways to share a pool compete, in the VM: about two hours at RUNS=20. It goes on where it was
+# broken off; `rm build/bench/kernel-*` begins anew. Then tables and pictures from what is there.
+bench-kernel: wheel
+	$(BIN)/python -m vm_tests bench kernel --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
+	$(BIN)/python -m tests.bench.kernel.report build/bench/kernel-$(if $(filter all,$(KERNEL)),7.2,$(KERNEL)).jsonl
+
+# Instructions that the governor adds where the pool has slack.
+bench-overhead: wheel
+	$(BIN)/python -m vm_tests bench overhead --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
+
+# How far past a threshold memory grows, and for how long, until it is held.
+bench-reaction: wheel
+	$(BIN)/python -m vm_tests bench reaction --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
+
+# CPU time: shares, quotas, a fork storm, and how soon a short command is done beside a build.
+bench-cpu: wheel
+	$(BIN)/python -m vm_tests bench cpu --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
 
 vm: wheel
 	$(BIN)/python -m vm_tests test --kernel $(KERNEL) $(if $(COVERAGE),--coverage)
 
+# Images for sandboxes, by the local Docker engine; ROOTFS=FOLDER: without a registry, as root.
+images: setup
+	$(if $(ROOTFS),$(BIN)/python -m sandbox_images rootfs $(ROOTFS))
+	$(BIN)/python -m sandbox_images build $(if $(ROOTFS),--rootfs $(ROOTFS))
+
 # Three agents with real workloads, in a VM or (HOST=1) under this host's daemon. RECORD=FILE keeps
 # what it showed, for `python -m vm_tests.demo.picture`.
-demo: setup build/demo/toucher
+demo: setup
 	@$(BIN)/python -m vm_tests demo $(if $(HOST),--host) $(if $(RECORD),--record $(RECORD))
 
 build/demo/toucher: vm_tests/demo/toucher.c
+build/bench/cost: tests/bench/kernel/cost.c
+build/bench/ramp: tests/bench/kernel/ramp.c
+build/demo/toucher build/bench/cost build/bench/ramp:
 	@command -v musl-gcc >/dev/null || tools/need musl-tools
 	@mkdir -p $(@D)
 	@musl-gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wconversion -O1 -static -s -o $@ $<
@@ -98,7 +138,8 @@ clean-coverage:
 
 lock:
 	uv lock --quiet --upgrade
-	uv export --quiet --format requirements.txt --all-groups --no-emit-project -o requirements.lock
+	uv export --quiet --format requirements.txt --group dev --no-emit-project -o requirements.lock
+	uv export --quiet --format requirements.txt --only-group harness -o harness.lock
 
 # docs/reference and the shipped configuration, from the code.
 reference: setup

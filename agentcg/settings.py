@@ -5,12 +5,14 @@ daemon/config/agentcg.yaml and docs/reference/configuration.md from them.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from agentcg import yaml_lines
 from agentcg.errors import ConfigError
+from agentcg.model.rule import CommandRule, DockerRule
 from agentcg.model.session import Undeclared
 from agentcg.model.wire import (
     BudgetBody,
@@ -23,14 +25,10 @@ from agentcg.model.wire import (
     SessionBody,
     Wait,
 )
+from agentcg.settings_parts import Learned, Traces
+from agentcg.settings_parts import Section as Section
 
 DEFAULT_PATH = Path("/etc/agentcg/agentcg.yaml")
-
-
-class Section(BaseModel):
-    """What all sections share: a key that is not known is an error, not a comment."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Paths(Section):
@@ -40,7 +38,7 @@ class Paths(Section):
         Path("/run/agentcg"), description="the sockets; with systemd the socket units decide"
     )
     state: Path = Field(
-        Path("/var/lib/agentcg"), description="the journal: what survives a restart"
+        Path("/var/lib/agentcg"), description="the journal and traces: what survives a restart"
     )
 
 
@@ -65,10 +63,17 @@ class Host(Section):
 
 
 class Governor(Section):
-    """Memory bursts held up in the kernel, with a CPU scheduler for the whole host (tier T1)."""
+    """Memory bursts of low priority held up where the pool gets tight.
 
-    enabled: bool = Field(
-        False, description="load it where the kernel can; agentcg doctor says whether"
+    By BPF programs and a CPU scheduler for the whole host where the kernel can (tier T1), and by
+    memory.high where it cannot (tier T0); agentcg doctor says which. The kernel's own way with
+    memory.high has neither burst nor refill, a delay of 2 s at most, and knows of no daemon.
+    """
+
+    enabled: bool = Field(False, description="hold them up")
+    bpf: bool = Field(True, description="where the kernel can, by BPF; false: by memory.high only")
+    partial: bool = Field(
+        False, description="the scheduler has calls alone, which may leave it; false: everything"
     )
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.85,
@@ -88,7 +93,7 @@ class Governor(Section):
     dead_man: Annotated[Seconds, Field(ge=15)] = Field(
         60.0, description="a daemon that is silent so long: everybody is let go; 15 s or more"
     )
-    slots: Count = Field(4096, description="threads of one call that may be held at a time")
+    slots: Count = Field(4096, description="threads of one session that may be held at a time")
 
 
 class Calls(Section):
@@ -114,7 +119,9 @@ class Sessions(Section):
     priority: Priority = Field(0, description="no call of it may go higher")
     budget: BudgetBody = Field(BudgetBody(), description="the most that its calls may ask for")
     undeclared: Undeclared = Field(
-        Undeclared.CAP, description="work outside calls: only observe it, or cap it"
+        Undeclared.CAP,
+        description="work outside calls: only observe it, cap it, or cap it and place commands "
+        "in calls of their own once they run (needs the observer)",
     )
     undeclared_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.25, description="of the session's memory, for work outside calls"
@@ -142,16 +149,6 @@ class SelfSessions(Section):
     budget: BudgetBody = Field(BudgetBody(), description="what each of them gets")
 
 
-class DockerRule(Section):
-    """A rule that takes up containers; the first that matches counts."""
-
-    name: Name | None = Field(None, description="a glob that the container's name matches")
-    image: Name | None = Field(None, description="a glob that its image's name matches")
-    priority: Priority = Field(0, description="of the session")
-    budget: BudgetBody = Field(BudgetBody(), description="of the session")
-    undeclared: Undeclared = Field(Undeclared.CAP, description="of the session")
-
-
 class Docker(Section):
     """Containers that become sessions by themselves.
 
@@ -161,10 +158,53 @@ class Docker(Section):
 
     enabled: bool = Field(True, description="whether the engine's events are followed")
     socket: Path = Field(Path("/var/run/docker.sock"), description="the engine")
+    harnesses: tuple[Name, ...] = Field(
+        ("claude", "codex", "gemini", "opencode", "openhands"),
+        description="what docker exec starts of these is an agent, not a call (acg runc)",
+    )
+    orphan_after: Wait | None = Field(
+        2.0, description="a call whose docker CLI died is killed after this; null: never"
+    )
     rules: tuple[DockerRule, ...] = Field(
         (),
         description="besides labelled containers these",
         examples=[{"image": "swe-*", "priority": 10, "budget": {"guarantee": "2GiB"}}],
+    )
+
+
+class Hooks(Section):
+    """Calls that a harness announces by its hooks (acg hook)."""
+
+    brief: bool = Field(
+        True, description="tell the model, as its session starts, what a call may use and ask for"
+    )
+    rules: tuple[CommandRule, ...] = Field(
+        (),
+        description="intents for commands that declare none; what they declare wins",
+        examples=[{"command": "*pytest*", "memory": {"limit": "4GiB"}, "cpu": {"class": "batch"}}],
+    )
+
+
+class Observer(Section):
+    """A look at what agents start outside calls: by BPF, else by the process connector.
+
+    It only looks; undeclared: place is what gives undeclared commands calls of their own.
+    """
+
+    enabled: bool = Field(True, description="look, where the host can")
+    bpf: bool = Field(True, description="where the kernel can, by BPF; false: never")
+    rate: Annotated[Count, Field(ge=1, le=10_000)] = Field(
+        500,
+        description="forks, execs and exits a second of one agent that are looked at; of all "
+        "together four times that",
+    )
+    places: Annotated[Count, Field(ge=1, le=100)] = Field(
+        10, description="undeclared commands of one agent that are placed, or told of, in a second"
+    )
+    wait: Annotated[Seconds, Field(le=10)] = Field(
+        0.25,
+        description="a process can keep who reads its arguments waiting: so long at most, and so "
+        "much of a second for one agent; beyond that it is seen without. More for a slow host",
     )
 
 
@@ -187,7 +227,11 @@ class Settings(Section):
     sessions: Sessions = Sessions()
     self_sessions: SelfSessions = SelfSessions()
     docker: Docker = Docker()
+    hooks: Hooks = Hooks()
+    observer: Observer = Observer()
     journal: Journal = Journal()
+    traces: Traces = Traces()
+    learned: Learned = Learned()
     store_commands: Literal["none", "hash", "redacted", "full"] = Field(
         "redacted", description="what is kept of a command line"
     )
@@ -211,9 +255,14 @@ def load(path: Path) -> Settings:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
-        twice = [f"{path}:{line}: {key}: is there twice; keep one" for line, key in _twice(node)]
+        twice = [
+            f"{path}:{line}: {key}: is there twice; keep one"
+            for line, key in yaml_lines.twice(node)
+        ]
     except (yaml.YAMLError, ValueError, RecursionError) as e:
-        raise ConfigError(f"{path}:{_mark_line(e, text)}: not YAML: {_problem(e)}") from e
+        raise ConfigError(
+            f"{path}:{yaml_lines.mark_line(e, text)}: not YAML: {yaml_lines.problem(e)}"
+        ) from e
     if twice:
         raise ConfigError("\n".join(twice))
     if data is None:
@@ -222,7 +271,7 @@ def load(path: Path) -> Settings:
         return Settings.model_validate(data)
     except ValidationError as e:
         lines = [
-            f"{path}:{_line(node, error['loc'])}: {_name(error['loc'])}: "
+            f"{path}:{yaml_lines.line(node, error['loc'])}: {_name(error['loc'])}: "
             f"{error['msg'].removeprefix('Value error, ')} (got {error['input']!r:.80})"
             for error in e.errors()
         ]
@@ -231,43 +280,3 @@ def load(path: Path) -> Settings:
 
 def _name(location: tuple[int | str, ...]) -> str:
     return ".".join(str(step) for step in location) or "document"
-
-
-def _line(node: Any, location: tuple[int | str, ...]) -> int:  # noqa: ANN401 - a yaml node
-    """The line of the deepest key or item on the way to `location` that the file has."""
-    line = 0 if node is None else int(node.start_mark.line)
-    for step in location:
-        if isinstance(node, yaml.MappingNode):
-            found = [(k, v) for k, v in node.value if k.value == str(step)]
-            if not found:
-                break
-            key, node = found[0]
-            line = int(key.start_mark.line)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
-            line = int(node.start_mark.line)
-    return line + 1
-
-
-def _twice(node: Any) -> list[tuple[int, str]]:  # noqa: ANN401 - a yaml node
-    """Line and name of keys that a mapping has already: YAML would drop the first in silence."""
-    found: list[tuple[int, str]] = []
-    inner = node.value if isinstance(node, yaml.SequenceNode) else []
-    if isinstance(node, yaml.MappingNode):
-        inner = [value for _, value in node.value]
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for number, key in enumerate(keys):
-            if any(key.value == earlier.value for earlier in keys[:number]):
-                found.append((int(key.start_mark.line) + 1, key.value))
-    return found + [one for child in inner for one in _twice(child)]
-
-
-def _mark_line(error: Exception, text: str) -> int:
-    if isinstance(error, yaml.reader.ReaderError):
-        return text.count("\n", 0, error.position) + 1
-    mark = getattr(error, "problem_mark", None)
-    return 1 if mark is None else int(mark.line) + 1
-
-
-def _problem(error: Exception) -> str:
-    return " ".join(str(getattr(error, "problem", None) or error).split())

@@ -48,6 +48,7 @@ struct page_counter {
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
+	unsigned int flags;
 } KTYPE;
 
 struct mem_cgroup {
@@ -63,16 +64,18 @@ struct cgroup {
 	struct cgroup_subsys_state self;
 	struct cgroup_subsys_state *subsys[1];
 	struct kernfs_node *kn;
+	int level; /* 0 is the root */
+	struct cgroup *ancestors[1]; /* by level, itself the last */
 } KTYPE;
 
 struct css_set {
+	struct cgroup_subsys_state *subsys[1]; /* of the cgroup, or the nearest above that has it */
 	struct cgroup *dfl_cgrp;
 } KTYPE;
 
 struct sched_ext_entity {
 	__u64 dsq_vtime;
-	__u64 slice;
-	__u32 weight;
+	__u32 flags;
 } KTYPE;
 
 typedef struct KTYPE {
@@ -88,9 +91,22 @@ struct signal_struct {
 	unsigned int flags;
 } KTYPE;
 
+struct sched_entity {
+	__u64 sum_exec_runtime;
+} KTYPE;
+
+struct mm_struct {
+	unsigned long arg_start, arg_end, env_start, env_end;
+} KTYPE;
+
 struct task_struct {
 	unsigned int flags;
 	int pid;
+	int tgid;
+	__u64 start_boottime;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	struct mm_struct *mm;
 	int nr_cpus_allowed;
 	const struct cpumask *cpus_ptr;
 	unsigned short migration_disabled;
@@ -99,15 +115,27 @@ struct task_struct {
 	struct signal_struct *signal;
 	sigset_t blocked;
 	struct sigpending pending;
+	struct sched_entity se;
 	struct sched_ext_entity scx;
 } KTYPE;
 
 enum cgroup_subsys_id { memory_cgrp_id = 4 };
 
+#define CSS_ONLINE (1u << 1)
 #define PF_EXITING 0x00000004
+#define PF_IO_WORKER 0x00000010
+#define PF_USER_WORKER 0x00004000
 #define PF_KTHREAD 0x00200000
 #define JOBCTL_TRAP_FREEZE (1ul << 23)
 #define SIGNAL_GROUP_EXIT 0x00000004
 #define SIGKILL_BIT (1ul << 8)
+#define SCX_TASK_QUEUED 1 /* one that runs is, too */
+#define SCX_KICK_IDLE 1
+#define SCX_KICK_PREEMPT 2
+
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
+extern void bpf_cgroup_release(struct cgroup *cgroup) __ksym;
+extern void scx_bpf_kick_cpu(__s32 cpu, __u64 flags) __ksym;
 
 #endif

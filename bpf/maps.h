@@ -58,16 +58,38 @@ struct {
 	__type(value, struct control);
 } controls SEC(".maps");
 
+/* Who has threads held: a session, or another cgroup that is held up. By the cgroup's id. */
+struct owner {
+	__u32 held;    /* threads that are delayed now */
+	__u32 refused; /* that were not, for want of a slot */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CALLS);
+	__type(key, __u64);
+	__type(value, struct owner);
+} owners SEC(".maps");
+
+enum reason {
+	HOLD_MEMORY = 1, /* the pool has no room for what its call takes */
+	HOLD_CPU = 2,    /* its cgroup has used up its cpu.max */
+};
+
 /* A thread that is, or is about to be, delayed. */
 struct hold {
 	__u64 call;
+	__u64 owner;
 	__u64 delay;    /* how long, for all batches since the last return to user mode */
-	__u64 room;     /* that there was when it was decided */
+	__u64 room;     /* for memory: what there was when it was decided */
 	__u64 begun;    /* when it reached the user boundary; 0 before */
 	__u64 deadline; /* the end of the delay */
 	__u64 until;    /* the end of this quantum of it */
 	__u32 pending;  /* its task work is queued or runs */
 	__u32 parking;  /* it is at the user boundary and may be parked */
+	__u32 reason;
+	__u32 parked;   /* it is on a park queue, or was and has not run since */
+	__u32 slot;     /* where its task work is; no pid, which an exec changes */
+	__u32 zero;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -80,6 +102,8 @@ struct {
 struct state {
 	__u32 scheduler; /* it is attached: parking works */
 	__u32 parked;    /* threads on park queues, of all CPUs */
+	__u32 holds;     /* that were begun, ever: the name of the next one's slot */
+	__u32 zero;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -87,6 +111,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct state);
 } states SEC(".maps");
+
+/* How the scheduler ended, in the kernel's words; key 0. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct farewell);
+} farewells SEC(".maps");
 
 static __always_inline struct state *state_of(void)
 {
@@ -125,8 +157,8 @@ static __always_inline bool wants_out(struct task_struct *task)
 	return must_go(task) || (pending_signals(task) & ~task->blocked.sig[0]);
 }
 
-/* The page counter of the memory cgroup that a cgroup has; NULL without a memory controller. */
-static __always_inline struct page_counter *counter_of(struct cgroup *cgroup)
+/* The page counter of a cgroup's own; NULL without the memory controller. */
+static __always_inline struct page_counter *own_counter(struct cgroup *cgroup)
 {
 	int id = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
 	struct cgroup_subsys_state *css = NULL;
@@ -136,19 +168,31 @@ static __always_inline struct page_counter *counter_of(struct cgroup *cgroup)
 	return css ? &((struct mem_cgroup *)css)->memory : NULL;
 }
 
+/* Where a task's memory is counted: its cgroup's own, or the nearest above that has one. */
+static __always_inline struct page_counter *counter_of(struct task_struct *task)
+{
+	int id = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+	struct cgroup_subsys_state *css = NULL;
+
+	bpf_core_read(&css, sizeof(css), &task->cgroups->subsys[id]);
+	return css ? &((struct mem_cgroup *)css)->memory : NULL;
+}
+
+/* The counter of the cgroup at this level above a task, in one step however deep the task is. */
+static __always_inline struct page_counter *counter_at(struct task_struct *task, __u32 level)
+{
+	struct cgroup *cgroup = NULL;
+
+	bpf_core_read(&cgroup, sizeof(cgroup), &task->cgroups->dfl_cgrp->ancestors[level]);
+	return cgroup ? own_counter(cgroup) : NULL;
+}
+
 static __always_inline __u64 usage_of(struct page_counter *counter)
 {
 	return BPF_CORE_READ(counter, usage.counter);
 }
 
-static __always_inline struct page_counter *above(struct page_counter *counter, __u32 levels)
-{
-	for (int i = 0; i < LEVELS && counter && levels; i++, levels--)
-		counter = BPF_CORE_READ(counter, parent);
-	return levels ? NULL : counter;
-}
-
-/* What is kept for others: their unused guarantees, not the call's own. */
+/* What is kept for others: what they have not used yet, not the call's own. */
 static __always_inline __u64 kept_from(const struct policy *policy, const struct tally *tally)
 {
 	__u64 pool_id = policy->pool, mine = tally->unused;
@@ -158,12 +202,12 @@ static __always_inline __u64 kept_from(const struct policy *policy, const struct
 }
 
 /* Whether the pool has room for a held task's call again. */
-static __always_inline bool relieved(struct task_struct *task, struct hold *hold)
+static __always_inline bool room_again(struct task_struct *task, struct hold *hold)
 {
 	__u64 call = hold->call, pool_id;
 	struct policy *policy = bpf_map_lookup_elem(&policies, &call);
 	struct tally *tally = bpf_map_lookup_elem(&tallies, &call);
-	struct page_counter *counter, *shared;
+	struct page_counter *shared;
 	struct member *member;
 	struct pool *pool;
 
@@ -174,8 +218,7 @@ static __always_inline bool relieved(struct task_struct *task, struct hold *hold
 	if (!pool)
 		return true;
 	member = bpf_cgrp_storage_get(&members, task->cgroups->dfl_cgrp, 0, 0);
-	counter = member ? counter_of(task->cgroups->dfl_cgrp) : NULL;
-	shared = counter ? above(counter, member->up) : NULL;
+	shared = member ? counter_at(task, member->pool) : NULL;
 	/* Moved to where nobody governs. */
 	if (!shared)
 		return true;

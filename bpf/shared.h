@@ -14,15 +14,17 @@
 /* The kernel charges a growing process in batches of this many pages. */
 #define BATCH 64
 
-/* One call's grant. Written by the daemon, keyed by the id of the call's cgroup. */
+/* A grant: a call's, or that of a session's agent. Keyed by the id of its cgroup. */
 struct policy {
 	__u64 pool;      /* id of the cgroup that it shares with the others */
-	__u64 guarantee; /* up to here it is never delayed */
+	__u64 session;   /* id of its session's cgroup */
+	__u64 free;      /* up to here it is never delayed */
+	__u64 kept;      /* up to here the pool keeps free for it what it does not use */
 	__u64 burst;     /* what it may grow at once beyond that, when it has rested */
 	__u64 refill;    /* pages a second by which that comes back */
 	__u64 max_delay; /* the longest that one batch may be held up */
 	__s32 priority;  /* -100 to 100 */
-	__u32 slots;     /* how many of its threads may be held at the same time */
+	__u32 slots;     /* how many threads of its session may be held at the same time */
 };
 
 /* What the calls share. Written by the daemon when a grant changes, keyed by the cgroup's id. */
@@ -32,25 +34,33 @@ struct pool {
 	__u64 band;  /* the last pages below `size`: the lower the priority, the fewer of them */
 };
 
-/* Which call a cgroup belongs to. In the storage of the call's cgroup and of all below it. */
+/* What the program `grant` is run with. */
+struct grant {
+	__u64 cgroup;
+	struct policy policy;
+};
+
+/* Whose grant holds in a cgroup. In the storage of the call's cgroup and of all below it. */
 struct member {
 	__u64 call;
-	__u32 up; /* how many levels above this cgroup the pool is */
-	__u32 zero;
+	__u32 level; /* of the call's cgroup, from the root */
+	__u32 pool;  /* the same of the pool's */
 };
 
 /* What a call did. Written by BPF, keyed as `policy`. */
 struct tally {
 	__u64 charges;   /* batches */
 	__u64 trips;     /* batches that led to a delay */
-	__u64 throttled; /* time in delays, summed over threads */
+	__u64 throttled; /* time in delays for memory, summed over threads */
+	__u64 capped;    /* the same for cpu.max */
 	__u64 longest;   /* the longest delay */
 	__u64 credit;    /* what is left of `burst` */
 	__u64 credit_at; /* when that was so */
-	__u64 unused;    /* what is left of `guarantee`; it counts in the pool's `reserved` */
+	__u64 unused;    /* what is left of `kept`; it counts in the pool's `reserved` */
 	__u64 told;      /* when the last event was sent */
-	__u32 held;      /* threads that are delayed now */
-	__u32 refused;   /* threads that were not delayed for want of a slot */
+	__u64 full;      /* since when the pool has no room for it; 0 while it has */
+	__u32 held;      /* threads that are delayed for memory now */
+	__u32 refused;   /* how often one was not, for want of a slot */
 };
 
 /* The daemon's word to the programs; key 0. */
@@ -59,8 +69,18 @@ struct control {
 	__u64 dead_man;  /* silence after which everybody is let go */
 };
 
+/* How the scheduler ended, in the kernel's words. Written by BPF. */
+struct farewell {
+	__s64 code;
+	__u32 kind; /* enum scx_exit_kind; 0 while it runs */
+	__u32 zero;
+	char reason[64];
+	char message[128];
+};
+
 enum event_kind {
 	EVENT_THROTTLED = 1, /* a call is delayed, for the first time in a second */
+	EVENT_STUCK = 2,     /* a batch waited all of max_delay, and there is no room yet */
 };
 
 /* One record of the ring buffer. */
@@ -72,6 +92,42 @@ struct event {
 	__u64 delay;
 	__u32 kind;
 	__u32 pid;
+};
+
+enum seen_what {
+	SEEN_FORK = 1,
+	SEEN_EXEC = 2,
+	SEEN_EXIT = 3,
+};
+
+/* One record of the observer's ring buffer; of an exec it is the head of a `seen_exec`. */
+struct seen {
+	__u64 agent;  /* id of the watched cgroup that it is in or below */
+	__u64 start;  /* of the process, of CLOCK_BOOTTIME: with the pid it names it for good */
+	__u32 pid;    /* in the initial namespace, as are all; of a fork the child's */
+	__u32 parent; /* of a fork who forked */
+	__u32 what;
+	__u32 args; /* bytes in `args`; as much as there is room for */
+	__u32 env;  /* bytes in `env` */
+	__u32 zero;
+};
+
+#define SEEN_ARGS 2048
+#define SEEN_ENV 8192
+
+/* What an exec was given: the beginning of its arguments, the end of its environment. */
+struct seen_exec {
+	struct seen seen;
+	char args[SEEN_ARGS];
+	char env[SEEN_ENV];
+};
+
+/* A cgroup that the observer watches, keyed by its id and entered by the daemon; 0 is all together. */
+struct watched {
+	__u64 second;  /* the one that `count` is about */
+	__u64 dropped; /* records that were not sent: over the rate, or no room in the ring buffer */
+	__u32 count;   /* records sent in it */
+	__u32 zero;
 };
 
 #endif

@@ -16,6 +16,8 @@ from vm_tests.wire import PORT_NAME
 MEMORY_MIB = 4096
 _CPUS = 2
 _KVM_TRIAL_SECONDS = 4
+# 5-level page tables cost an emulated machine one more walk step and give it nothing.
+_CPU = ("-cpu", "max,la57=off")
 
 _PACKAGE = "qemu-system-x86"
 _LIB = "usr/lib/x86_64-linux-gnu"
@@ -27,6 +29,7 @@ class Disks:
 
     root: Path
     app: Path
+    sandboxes: Path | None = None
 
 
 def emulator() -> Path:
@@ -61,16 +64,19 @@ def program(tree: Path) -> list[str]:
     ]
 
 
-def accelerator(tree: Path, kernel: Path) -> list[str]:
+def accelerator(tree: Path, kernel: Path, *, counted: int = 0) -> list[str]:
     """Return the options for KVM if it boots a kernel here, else for emulation.
 
     A /dev/kvm that opens proves little: in nested sandboxes the first instruction may hang.
+    `counted`: emulation in which an instruction takes a nanosecond of the guest's time, whichever
+    of so many CPUs it is on.
     """
+    if counted:
+        return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", *_CPU]
     wanted = os.environ.get("AGENTCG_VM_ACCEL")
     if wanted == "kvm" or (wanted is None and _kvm_works(tree, kernel)):
         return ["-accel", "kvm", "-cpu", "host"]
-    # 5-level page tables cost an emulated machine one more walk step and give it nothing.
-    return ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"]
+    return ["-accel", "tcg,thread=multi", *_CPU]
 
 
 def _kvm_works(tree: Path, kernel: Path) -> bool:
@@ -93,7 +99,9 @@ def _kvm_works(tree: Path, kernel: Path) -> bool:
     return b"Linux version" in ended.stdout
 
 
-def machine(disks: Disks, kernel: Path, agent: Path, console: Path) -> list[str]:
+def machine(
+    disks: Disks, kernel: Path, agent: Path, console: Path, *, counted: int = 0
+) -> list[str]:
     """Return the machine's options: CPUs, disks, console and the agent's port."""
     append = [
         "root=/dev/nvme0n1 rw console=ttyS0 loglevel=5 panic=-1 oops=panic psi=1",
@@ -101,7 +109,7 @@ def machine(disks: Disks, kernel: Path, agent: Path, console: Path) -> list[str]
         "mitigations=off audit=0 systemd.show_status=auto",
     ]
     return [
-        *("-machine", "q35", "-smp", str(_CPUS), "-m", str(MEMORY_MIB)),
+        *("-machine", "q35", "-smp", str(counted or _CPUS), "-m", str(MEMORY_MIB)),
         *("-kernel", str(kernel), "-append", " ".join(append)),
         # snapshot=on: writes go to an unlinked temporary file, every boot starts afresh.
         *("-drive", f"if=none,id=root,format=raw,snapshot=on,file={disks.root}"),
@@ -109,11 +117,17 @@ def machine(disks: Disks, kernel: Path, agent: Path, console: Path) -> list[str]
         # Another bus than the root's, so that names cannot be swapped by parallel probing.
         *("-drive", f"if=none,id=app,format=raw,snapshot=on,file={disks.app}"),
         *("-device", "virtio-blk-pci,drive=app"),
+        *(_sandboxes(disks.sandboxes) if disks.sandboxes else ()),
         *("-serial", f"file:{console}"),
         *("-device", "virtio-serial-pci"),
         *("-chardev", f"socket,id=agent,path={agent}"),
         *("-device", f"virtserialport,chardev=agent,name={PORT_NAME}"),
     ]
+
+
+def _sandboxes(disk: Path) -> list[str]:
+    drive = f"if=none,id=sandboxes,format=raw,snapshot=on,file={disk}"
+    return ["-drive", drive, "-device", "virtio-blk-pci,drive=sandboxes"]
 
 
 def terminal() -> list[str]:

@@ -20,6 +20,7 @@ _RESULTS = "/var/lib/vm-results"
 PYTHON = "/opt/agentcg/bin/python"
 # The loader's tests need what this project's CI machines may not have: BPF trampolines, sched_ext.
 _PATHS = ("vm_tests/guest", "tests/root/test_bpf.py", "tests/root/test_bpffs.py")
+_BUILT = ("build/bpf-tests", "build/demo/toucher", "build/bench/cost", "build/bench/ramp")
 _TIMEOUT = 60 * 60
 _TEST_TIMEOUT = 300  # one test's, in seconds; pyproject.toml's is for the host
 _SOAK_FACTOR = 6  # how much longer either may take when tests run at full size
@@ -124,7 +125,7 @@ def put_tests(vm: Vm) -> None:
     """Copy the tests and their configuration; not the package, which is tested as installed."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        for name in ("pyproject.toml", "vm_tests", "tests", "build/bpf-tests"):
+        for name in ("pyproject.toml", "vm_tests", "tests", "sandbox_images", *_BUILT):
             tar.add(REPO / name, name, filter=_wanted)
     vm.put(out.getvalue(), TESTS)
 

@@ -32,9 +32,14 @@ _KILL_SECONDS = 30
 
 
 class Vm:
-    """One boot; a context manager that ends it."""
+    """One boot; a context manager that ends it.
 
-    def __init__(self, boot: Boot, disks: qemu.Disks, *, terminal: bool = False) -> None:
+    `counted`: so many CPUs, whose instructions are the guest's clock.
+    """
+
+    def __init__(
+        self, boot: Boot, disks: qemu.Disks, *, terminal: bool = False, counted: int = 0
+    ) -> None:
         self.console = cache.logs() / f"console-{boot.name}.log"
         self.console.write_bytes(b"")
         self._channels = itertools.count(1)
@@ -50,9 +55,9 @@ class Vm:
             listener.bind(str(path))
             listener.listen(1)
             listener.settimeout(30)
-            self.accelerator = qemu.accelerator(tree, boot.image)
+            self.accelerator = qemu.accelerator(tree, boot.image, counted=counted)
             command = qemu.program(tree) + self.accelerator
-            command += qemu.machine(disks, boot.image, path, self.console)
+            command += qemu.machine(disks, boot.image, path, self.console, counted=counted)
             log = cache.logs() / f"qemu-{boot.name}.log"
             with log.open("wb") as errors:
                 self.process = subprocess.Popen(
@@ -70,18 +75,18 @@ class Vm:
         threading.Thread(target=self._receive, daemon=True).start()
 
     @classmethod
-    def boot(cls, boot: Boot, disks: qemu.Disks) -> Self:
+    def boot(cls, boot: Boot, disks: qemu.Disks, *, counted: int = 0) -> Self:
         """Return a machine with systemd and dockerd up; a boot that dies is tried once more."""
         try:
-            return cls._boot_once(boot, disks)
+            return cls._boot_once(boot, disks, counted=counted)
         except LostVMError as error:
             steps.say(f"warning: the machine died during boot, trying once more\n{error}")
-            return cls._boot_once(boot, disks)
+            return cls._boot_once(boot, disks, counted=counted)
 
     @classmethod
-    def _boot_once(cls, boot: Boot, disks: qemu.Disks) -> Self:
+    def _boot_once(cls, boot: Boot, disks: qemu.Disks, *, counted: int) -> Self:
         with steps.step(f"boot-{boot.name}", f"Booting Linux {boot.release}"):
-            vm = cls(boot, disks)
+            vm = cls(boot, disks, counted=counted)
             try:
                 vm._next(0, time.monotonic() + _BOOT_SECONDS)
             except BaseException as error:

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from typing_extensions import override
 
 from agentcg import __version__
-from agentcg.api import acg, events, metrics, problems, routes
+from agentcg.api import acg, events, hooks, metrics, problems, routes, traces
 from agentcg.api.body_limit import BodyLimit
 from agentcg.api.controller import Controller
 from agentcg.api.deps import identify
@@ -34,7 +34,7 @@ def create_app(controller: Controller) -> FastAPI:
         },
     )
     app.state.controller = controller
-    for module in (routes, events, metrics, acg):
+    for module in (routes, traces, events, metrics, acg, hooks):
         app.include_router(module.router)
     app.add_middleware(BodyLimit)
     return app

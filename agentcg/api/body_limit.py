@@ -7,6 +7,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentcg.api import problems
 
 MAX_BODY = 64 * 1024
+# A harness's hook has the tool's whole output in it, a runtime's process its environment.
+MAX_LARGE = 256 * 1024
+_LARGE = ("/v1/hooks/", "/v1/acg/runc")
 
 
 class BodyLimit:
@@ -20,10 +23,11 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = MAX_LARGE if scope["path"].startswith(_LARGE) else MAX_BODY
         announced = Headers(scope=scope).get("content-length", "0")
         # h11 has checked that it is digits, and not too many of them.
-        if int(announced) > MAX_BODY:
-            detail = f"the body has {announced} bytes; send at most {MAX_BODY}"
+        if int(announced) > most:
+            detail = f"the body has {announced} bytes; send at most {most}"
             answer = problems.response(problems.body(413, "too-large", detail), close=True)
             await answer(scope, receive, send)
             return
@@ -33,8 +37,8 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY:
-                raise HTTPException(413, f"the body has more than {MAX_BODY} bytes")
+            if received > most:
+                raise HTTPException(413, f"the body has more than {most} bytes")
             return message
 
         await self._app(scope, counted, send)

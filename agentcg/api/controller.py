@@ -9,6 +9,7 @@ from agentcg.model.call import Call
 from agentcg.model.event import Event
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
+from agentcg.model.trace import KindStats, Trace, Window
 from agentcg.model.view import CallView, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
 
@@ -88,8 +89,18 @@ class Controller(Protocol):
         """Grant a call; with `place`, move the waiting caller into it."""
         ...
 
-    async def run(self, caller: Caller, records: Sequence[tuple[str, str]]) -> Placement:
-        """Serve `acg run`: records are (tag, text) as the native client sent them."""
+    async def run(
+        self, caller: Caller, records: Sequence[tuple[str, str]], *, line: bool
+    ) -> Placement:
+        """Serve `acg run`, with `line` `acg shell`: (tag, text) as the native client sent them."""
+        ...
+
+    async def execed(self, caller: Caller, records: Sequence[tuple[str, str]]) -> Sequence[str]:
+        """Serve `acg runc`: the options for the runtime's exec that put it into a call, if any."""
+        ...
+
+    async def hook(self, caller: Caller, harness: str, body: bytes) -> bytes:
+        """Serve a harness's hook: its stdin, and what goes to its stdout."""
         ...
 
     async def calls(self, caller: Caller, *, everything: bool) -> Sequence[CallView]:
@@ -122,6 +133,18 @@ class Controller(Protocol):
 
     async def close(self, caller: Caller, call: CallId) -> CallView:
         """Kill what is left and remove the leaf; answers when it is gone."""
+        ...
+
+    async def call_trace(self, caller: Caller, call: CallId, window: Window) -> Trace:
+        """The recorded course of a call, open or closed."""
+        ...
+
+    async def session_trace(self, caller: Caller, session: SessionId, window: Window) -> Trace:
+        """The recorded course of a session; the administrator's also of one that is closed."""
+        ...
+
+    async def stats(self, caller: Caller, window: Window, kind: str | None) -> Sequence[KindStats]:
+        """Closed calls by the class of their command, those that the caller may see."""
         ...
 
     async def host(self, caller: Caller) -> HostView:

@@ -50,14 +50,9 @@ def events(
 
 def _print(event: "Event", form: Format) -> None:
     import datetime
-    import json
-
-    from pydantic_core import to_jsonable_python
 
     if form is Format.JSON:
-        # One object a line: a stream has no end to close a list at.
-        text = json.dumps(to_jsonable_python(event)).replace("\x7f", "\\u007f")
-        typer.echo(text)
+        output.json_line(event)
         return
     when = datetime.datetime.fromtimestamp(event.at).astimezone().strftime("%H:%M:%S")
     where = "/".join(part for part in (event.session, event.call) if part)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from agentcg.cli.render import size, span
 from agentcg.model.call import ALIVE, Call, CallState
-from agentcg.model.grant import ENFORCED
+from agentcg.model.grant import holds
 from agentcg.model.outcome import Cause, Level, Outcome
 from agentcg.model.view import CallView
 
@@ -16,6 +16,7 @@ _CAUSE = {
     Cause.DEADLINE: "It was killed at its deadline",
     Cause.STALL: "It was killed because it stalled for memory",
     Cause.REQUEST: "It was killed on request",
+    Cause.ORPHANED: "It was killed because the docker exec that ran it had died",
     Cause.NEVER_STARTED: "It was declared and never started, so its grant lapsed",
     Cause.UNKNOWN: "It ended, and how is not known",
 }
@@ -65,7 +66,7 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
         cpu = "" if outcome.cpu is None else f" and used {span(outcome.cpu)} of CPU time"
         yield f"It took {span(outcome.wall)}{cpu}."
     if outcome.held:
-        yield f"Its memory growth was held up for {span(outcome.held)}, in sum over its threads."
+        yield f"Its memory growth was held up for {span(outcome.held)}."
     if outcome.throttled:
         yield f"Its CPU limit held it back for {span(outcome.throttled)}."
     if outcome.oom_kills:
@@ -92,9 +93,18 @@ def _grant(call: Call) -> Iterator[str]:
     yield f"  process limit {pids}; deadline {deadline}; priority {grant.priority}."
     for note in grant.notes:
         yield f"Note: {note}"
-    held = sorted(knob for knob, how in grant.enforced.items() if how == ENFORCED)
+    for knob, source in sorted(grant.source.items()):
+        yield f"Not declared: {knob}, {source}"
+    held = sorted((knob, how) for knob, how in grant.enforced.items() if holds(how))
     if held:
-        yield f"Enforced: {', '.join(held)}."
+        words = (f"{knob}{_by(how)}" for knob, how in held)
+        yield f"Enforced: {', '.join(words)}."
     for knob, how in sorted(grant.enforced.items()):
-        if how != ENFORCED:
+        if not holds(how):
             yield f"Not enforced: {knob}, {how}"
+
+
+def _by(how: str) -> str:
+    """The mechanism, where one is named."""
+    mechanism = how.partition(": ")[2]
+    return f" ({mechanism})" if mechanism else ""

@@ -44,6 +44,17 @@ class Where:
         """The administrator's units."""
         return self.prefix / "etc/systemd/system"
 
+    def links(self) -> dict[Path, Path]:
+        """Link to target: the client by its names."""
+        found = self.prefix / "usr/local/bin"
+        return {
+            found / "acg": self.acg,
+            found / "acg-shell": self.acg,
+            self.acg.with_name("acg-shell"): Path("acg"),
+            self.acg.with_name("acg-runc"): Path("acg"),
+            self.shared.with_name("acg-shell"): Path("acg"),
+        }
+
     def files(self) -> dict[Path, Path]:
         """Target to source, without the configuration."""
         system = source("systemd")
@@ -86,11 +97,12 @@ def put(where: Where) -> list[Path]:
         shutil.copyfile(native(), fresh)
         fresh.chmod(0o755)
         fresh.replace(client)  # a running `acg pause` keeps the old file
-    link = where.prefix / "usr/local/bin/acg"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(where.acg)
-    written += [where.acg, where.shared, link]
+        written.append(client)
+    for link, target in where.links().items():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        written.append(link)
     words = {"@BIN@": str(Path(sys.executable).parent), "@ACG@": str(where.acg)}
     for target, origin in where.files().items():
         text = origin.read_text()
@@ -118,7 +130,7 @@ def start(*, enable: bool) -> None:
 def remove(where: Where) -> None:
     """Stop the daemon and take out what `put` wrote; configuration and journal stay."""
     _run("systemctl", "disable", "--now", "agentcg.service", *_STARTED)
-    for path in [*where.files(), where.acg, where.shared, where.prefix / "usr/local/bin/acg"]:
+    for path in [*where.files(), where.acg, where.shared, *where.links()]:
         path.unlink(missing_ok=True)
     _run("systemctl", "daemon-reload")
 

@@ -4,8 +4,9 @@ import os
 
 import typer
 
-from agentcg.cli import calls, events, local, run, sessions, setup
+from agentcg.cli import calls, docker, events, hooks, local, mcp, run, sessions, setup, trace
 from agentcg.cli.errors import EXIT_CODES, Group
+from agentcg.cli.top import command as top
 
 app = typer.Typer(
     cls=Group,
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (sessions, calls, events, run, local, setup):
+for _module in (sessions, calls, top, trace, events, run, hooks, docker, mcp, local, setup):
     _module.register(app)
 
 

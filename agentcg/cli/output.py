@@ -25,6 +25,14 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class Sheet(StrEnum):
+    """How a command prints that programs like to have in columns."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
 FormatOption = Annotated[
     Format, typer.Option("-o", "--output", help="A table for people, or JSON for programs.")
 ]
@@ -47,6 +55,15 @@ def json(value: object) -> None:
     text = jsonlib.dumps(to_jsonable_python(value), indent=2)
     # The one control character that JSON lets through; it can only stand inside a string.
     typer.echo(text.replace("\x7f", "\\u007f"))
+
+
+def json_line(value: object) -> None:
+    """Print one record as a line of JSON: a stream has no end to close a list at."""
+    import json as jsonlib
+
+    from pydantic_core import to_jsonable_python
+
+    typer.echo(jsonlib.dumps(to_jsonable_python(value)).replace("\x7f", "\\u007f"))
 
 
 def table(
@@ -84,6 +101,25 @@ def table(
     for row in texts:
         made.add_row(*row)
     out.print(made)
+
+
+def csv(columns: Sequence[str], rows: Iterable[Sequence[object]], *, head: bool = True) -> None:
+    """Print rows as CSV: what is not known is empty, text is escaped as on a terminal."""
+    import csv as csvlib
+
+    out = csvlib.writer(sys.stdout, lineterminator="\n")
+    if head:
+        out.writerow(columns)
+    for row in rows:
+        out.writerow([_cell(value) for value in row])
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    shown = escape(value)
+    # A spreadsheet would take it for a formula, which can run programs.
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 
 
 def line(text: str) -> None:

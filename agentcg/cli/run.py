@@ -1,17 +1,13 @@
 """`agentcg run`: becomes the native client, which places itself and then becomes the command."""
 
 import os
-import shutil
-from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 from typing_extensions import override
 
-from agentcg.errors import UnsupportedError
-
-_PACKAGE = Path(__file__).parents[1]
+from agentcg import native
 
 
 class Verbatim(TyperCommand):
@@ -37,20 +33,5 @@ def run(ctx: typer.Context) -> None:
 
     What comes before -- is the intent, such as --memory 2g; the daemon reads it.
     """
-    program = acg()
+    program = native.acg()
     os.execv(program, [str(program), "run", *ctx.args])  # noqa: S606 - that is the purpose
-
-
-def acg() -> Path:
-    """The native client: of the package, of the checkout, or on PATH.
-
-    Raises:
-        UnsupportedError: there is none.
-    """
-    for place in (_PACKAGE / "_native/acg", _PACKAGE.parent / "build/acg"):
-        if os.access(place, os.X_OK) and place.is_file():
-            return place
-    found = shutil.which("acg")
-    if found is None:
-        raise UnsupportedError("the native client acg is not here: build it with `make acg`")
-    return Path(found)

@@ -12,6 +12,7 @@ import typer
 from agentcg.cli import output
 from agentcg.cli.output import Format, FormatOption
 from agentcg.cli.render import NONE, escape, size
+from agentcg.model.session import Undeclared
 
 if TYPE_CHECKING:
     from agentcg.model.view import SessionView
@@ -21,7 +22,9 @@ _COLUMNS = ("SESSION", "RUNTIME", "CALLS", "MEMORY", "LIMIT", "PRIORITY", "NAME"
 # Counters that should be 0, and what they count.
 _TROUBLE = {
     "fail_opens": "commands ran without a call since the daemon started (agentcg events)",
+    "observer_lost": "forks, execs and exits of agents were not looked at: too many at a time",
     "journal_failed_writes": "records could not be written: look at the disk and the log",
+    "trace_samples_lost": "samples of traces were lost: look at the disk and the log",
 }
 
 
@@ -79,7 +82,9 @@ def tree(form: FormatOption = Format.TABLE) -> None:
         output.json([{"session": v, "calls": inside[v.session.id]} for v in sessions])
         return
     for view in sessions:
-        top = Tree(Text(escape(f"{view.session.id} {view.session.name} {size(view.memory)}")))
+        beside = f", {view.undeclared} commands outside calls" if view.undeclared else ""
+        about = f"{view.session.id} {view.session.name} {size(view.memory)}{beside}"
+        top = Tree(Text(escape(about)))
         for one in inside[view.session.id]:
             call, limit = one.call, size(one.call.grant.memory_limit)
             used = f"{size(one.usage.memory)} of {limit}"
@@ -110,6 +115,9 @@ def open_session(
     priority: Annotated[
         int | None, typer.Option(help="-100 to 100: the highest that its calls may have.")
     ] = None,
+    undeclared: Annotated[
+        Undeclared | None, typer.Option(help="What holds for commands that nobody declares.")
+    ] = None,
 ) -> None:
     """Open a session for a command, a container, or a process tree."""
     from agentcg.cli.link import client
@@ -120,6 +128,8 @@ def open_session(
     program = _program(command[0]) if command else None
     said = {"id": id_, "name": name, "priority": priority}
     body: dict[str, object] = {key: value for key, value in said.items() if value is not None}
+    if undeclared is not None:
+        body["undeclared"] = undeclared.value
     if memory is not None:
         body["budget"] = {"memory": memory}
     if container is not None:

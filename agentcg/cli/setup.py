@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from agentcg.cli import output
+from agentcg.cli import docker, output
 from agentcg.errors import ConflictError, UnavailableError
 from agentcg.model.session import Runtime
 
@@ -45,6 +45,11 @@ def uninstall(
         raise ConflictError(
             f"{', '.join(ending)}: the agents of these sessions would be killed; close them first "
             f"(agentcg close ID), or say --force"
+        )
+    if not force and docker.configured() is not None:
+        raise ConflictError(
+            f"{docker.FILE}: containers have its runtime {docker.NAME}, which would be gone; "
+            f"`agentcg docker disable` and remove them first, or say --force"
         )
     files.remove(files.Where())
     output.line("removed; /etc/agentcg and /var/lib/agentcg are still there")

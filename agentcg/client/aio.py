@@ -4,17 +4,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx2
 
 from agentcg.client import asks, wire
 from agentcg.client.asks import Ask, Json
 from agentcg.model.event import Event
+from agentcg.model.trace import KindStats, Trace, Window
 from agentcg.model.view import CallView, HostView, SessionView
 from agentcg.model.wire import CallBody, CallPatchBody, SessionBody
 
 T = TypeVar("T")
+_ALL = Window()
 
 
 class AsyncClient:
@@ -23,13 +25,13 @@ class AsyncClient:
     UnavailableError: nobody listens at the socket. DeniedError: it may not be opened.
     """
 
-    def __init__(self, socket: str | Path | None = None) -> None:
+    def __init__(self, socket: str | Path | None = None, *, timeout: float = wire.PATIENCE) -> None:
         """Use `socket`, else the administrator's if it is accessible, else the agents'."""
         self.socket = Path(socket) if socket is not None else wire.default_socket()
         transport = httpx2.AsyncHTTPTransport(uds=str(self.socket))
         # No proxy of the environment may come between.
         self._http = httpx2.AsyncClient(
-            transport=transport, base_url=wire.BASE, timeout=wire.TIMEOUT, trust_env=False
+            transport=transport, base_url=wire.BASE, timeout=wire.limits(timeout), trust_env=False
         )
 
     async def __aenter__(self) -> Self:
@@ -92,6 +94,22 @@ class AsyncClient:
         """Kill what is left of the call; returns when it is gone."""
         return await self._ask(asks.close(call))
 
+    async def hook(self, harness: str, told: Json) -> dict[str, Any]:
+        """Tell of a harness's hook; returns what the hook answers, often nothing."""
+        return await self._ask(asks.hook(harness, told))
+
+    async def call_trace(self, call: str, window: Window = _ALL) -> Trace:
+        """Read what a call used over time."""
+        return await self._ask(asks.trace("calls", call, window))
+
+    async def session_trace(self, session: str = "self", window: Window = _ALL) -> Trace:
+        """Read what a session used over time: without a bound, in the last hour."""
+        return await self._ask(asks.trace("sessions", session, window))
+
+    async def stats(self, window: Window = _ALL, kind: str | None = None) -> list[KindStats]:
+        """Read what closed calls used, by class of command: without a bound, in the last day."""
+        return await self._ask(asks.stats(window, kind))
+
     async def host(self) -> HostView:
         """Read which mechanisms work, and the daemon's counters."""
         return await self._ask(asks.host())
@@ -112,14 +130,15 @@ class AsyncClient:
         Ends with UnavailableError when nothing, not even a comment, comes for `silence` seconds.
         """
         params = {} if after is None else {"after": after}
-        timeout = httpx2.Timeout(silence, connect=wire.TIMEOUT.connect)
+        timeout = httpx2.Timeout(silence, connect=wire.CONNECT)
         stream = self._http.stream("GET", "/v1/events", params=params, timeout=timeout)
         with self._errors():
             async with stream as response:
                 if response.is_error:
                     wire.raise_problem(response.status_code, await response.aread())
                 async for message in httpx2.EventSource(response):
-                    yield wire.event(message)
+                    if (event := wire.event(message)) is not None:
+                        yield event
 
     async def _ask(self, ask: Ask[T]) -> T:
         with self._errors():

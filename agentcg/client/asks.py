@@ -6,11 +6,13 @@ and times may be strings with units: `{"memory": {"limit": "2GiB"}}`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
-from urllib.parse import quote
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from agentcg.errors import AgentcgError
+from agentcg.model.trace import KindStats, Trace, Window
 from agentcg.model.view import CallView, HostView, SessionView
 from agentcg.model.wire import Body, CallBody, CallPatchBody, SessionBody
 
@@ -21,8 +23,11 @@ _SESSION = TypeAdapter(SessionView)
 _SESSIONS = TypeAdapter(list[SessionView])
 _CALL = TypeAdapter(CallView)
 _CALLS = TypeAdapter(list[CallView])
+_TRACE = TypeAdapter(Trace)
+_STATS = TypeAdapter(list[KindStats])
 _HOST = TypeAdapter(HostView)
 _TEXT: TypeAdapter[str] = TypeAdapter(str)
+_OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,26 @@ class Ask(Generic[T]):
     body: Json | None = None
 
     def read(self, content: bytes) -> T:
-        """Make the record of an answer's content."""
+        """Make the record of an answer's content.
+
+        Raises:
+            AgentcgError: it is none, as from a daemon of another version.
+        """
+        try:
+            return self._made(content)
+        except ValidationError as error:
+            what = f"{self.method} {self.path}: the daemon answers in another version's terms"
+            why = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in why["loc"])
+            raise AgentcgError(
+                f"{what} ({where}: {why['msg']}); install the same version of agentcg for both"
+            ) from error
+
+    def _made(self, content: bytes) -> T:
         if self.answer is _TEXT:
             return self.answer.validate_python(content.decode())
+        if self.answer is _OBJECT and not content:
+            return self.answer.validate_python({})
         return self.answer.validate_json(content)
 
 
@@ -96,6 +118,22 @@ def act(call: str, verb: str) -> Ask[CallView]:
     return Ask("POST", f"/v1/calls/{_part(call)}/{verb}", _CALL)
 
 
+def hook(harness: str, told: Json) -> Ask[dict[str, Any]]:
+    """POST /v1/hooks/{harness}."""
+    return Ask("POST", f"/v1/hooks/{_part(harness)}", _OBJECT, told)
+
+
+def trace(what: str, name: str, window: Window) -> Ask[Trace]:
+    """GET /v1/calls/{id}/trace, or with "sessions" /v1/sessions/{id}/trace."""
+    return Ask("GET", f"/v1/{what}/{_part(name)}/trace?{_query(window)}", _TRACE)
+
+
+def stats(window: Window, kind: str | None) -> Ask[list[KindStats]]:
+    """GET /v1/stats."""
+    only = "" if kind is None else "&" + urlencode({"kind": kind})
+    return Ask("GET", f"/v1/stats?{_query(window)}{only}", _STATS)
+
+
 def host() -> Ask[HostView]:
     """GET /v1/host."""
     return Ask("GET", "/v1/host", _HOST)
@@ -109,6 +147,11 @@ def metrics() -> Ask[str]:
 def health() -> Ask[str]:
     """GET /healthz."""
     return Ask("GET", "/healthz", _TEXT)
+
+
+def _query(window: Window) -> str:
+    said = {"since": window.since, "until": window.until, "points": window.points}
+    return urlencode({key: value for key, value in said.items() if value is not None})
 
 
 def _part(text: str) -> str:

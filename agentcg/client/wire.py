@@ -18,7 +18,8 @@ ADMIN = Path("/run/agentcg/admin.sock")
 AGENT = Path("/run/agentcg/agent/sock")
 BASE = "http://agentcg"
 # Closing a call waits until it is gone, reclaim and reaper included.
-TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
+PATIENCE = 30.0
+CONNECT = 5.0
 # Comments come every 15 seconds: after three missed ones the daemon is taken for dead.
 SILENCE = 45.0
 
@@ -33,6 +34,11 @@ _BY_SLUG: dict[str, type[AgentcgError]] = {
 def default_socket() -> Path:
     """The administrator's socket for those who may open it, else the agents'."""
     return ADMIN if os.access(ADMIN, os.R_OK | os.W_OK) else AGENT
+
+
+def limits(timeout: float) -> httpx2.Timeout:
+    """How long to wait for an answer, in seconds; a connection is not waited for as long."""
+    return httpx2.Timeout(timeout, connect=min(timeout, CONNECT))
 
 
 def raise_problem(status: int, content: bytes) -> None:
@@ -81,9 +87,12 @@ def _close_leaked(error: BaseException) -> None:
             sock.close()
 
 
-def event(message: httpx2.ServerSentEvent) -> Event:
-    """The record in a server-sent event."""
-    return _EVENT.validate_json(message.data)
+def event(message: httpx2.ServerSentEvent) -> Event | None:
+    """The record in a server-sent event; None: of a kind that only another version knows."""
+    try:
+        return _EVENT.validate_json(message.data)
+    except ValidationError:
+        return None
 
 
 def _error(kind: type[AgentcgError], message: str) -> AgentcgError:

@@ -6,17 +6,17 @@ import os
 from dataclasses import replace
 
 from agentcg.api.controller import Peer
-from agentcg.control import closing, governing, guarantees, running
+from agentcg.control import closing, entering, granting, guarantees, learning, running
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession
-from agentcg.enforce import limits, place
-from agentcg.errors import AgentcgError, CgroupError, ConflictError
+from agentcg.enforce import limits
+from agentcg.errors import AgentcgError, BadValueError, CgroupError, ConflictError
 from agentcg.intent.redact import stored
 from agentcg.kernel import procfs
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.call import ALIVE, Call, CallState
 from agentcg.model.event import Kind
-from agentcg.model.grant import Grant
+from agentcg.model.grant import GUARANTEE, Grant
 from agentcg.model.ids import CallId, mint_call_id
 from agentcg.model.intent import Intent
 from agentcg.model.wire import CallPatchBody
@@ -25,16 +25,24 @@ from agentcg.sandbox import tree
 from agentcg.telemetry import counters
 
 FREEZE_WITHIN = 5.0
+_LATE = (
+    "nobody declared it: the observer saw it run, and what it used before it was placed counts as "
+    "the agent's"
+)
 
 
-async def declare(core: Core, session: LiveSession, intent: Intent, peer: Peer | None) -> LiveCall:
+async def declare(
+    core: Core, session: LiveSession, intent: Intent, peer: Peer | None, *, observed: bool = False
+) -> LiveCall:
     """Grant a call and make its leaf; with `peer`, move that waiting process into it.
+
+    `observed`: the peer does not wait, it runs in the agent's cgroup already.
 
     Everything before the first await is bookkeeping, so that two declarations at once cannot
     both take the last of a budget. The journal knows of the call before the kernel does.
     """
     if intent.key is not None and (known := core.state.by_key(session, intent.key)) is not None:
-        return await _again(core, known, peer)
+        return await _again(core, known, peer, observed=observed)
     if session.closing:
         raise ConflictError(f"session {session.record.id} is closing: open a new one")
     if session.record.observe_only is not None:
@@ -42,8 +50,11 @@ async def declare(core: Core, session: LiveSession, intent: Intent, peer: Peer |
             f"session {session.record.id} is only observed, no call is placed in it: "
             f"{session.record.observe_only}"
         )
-    grant = admit(intent, session.record, _room(session), _defaults(core))
     intent = replace(intent, command=stored(intent.command, core.settings.store_commands))
+    learned = learning.of(core, session, intent, observed=observed)
+    grant = admit(intent, session.record, _room(session), _defaults(core), learned)
+    if observed:
+        grant = replace(grant, notes=(*grant.notes, _LATE))
     record = Call(
         _mint(core),
         session.record.id,
@@ -51,15 +62,17 @@ async def declare(core: Core, session: LiveSession, intent: Intent, peer: Peer |
         grant,
         declared_at=core.now(),
         by_peer=peer is not None,
+        observed=observed,
     )
     live = LiveCall(record, session)
     core.state.add_call(live)
     core.journal.put_call(live.record)
     async with live.lock:
         try:
-            leaf, enforced, took = await core.blocking(_make, core, live, peer)
+            with entering.expected(core, peer):
+                leaf, enforced, took = await core.blocking(_make, core, live, peer)
         except BaseException:
-            await asyncio.shield(closing.undo(core, live))
+            await asyncio.shield(_undo(core, live))
             raise
         core.state.add_leaf(live, leaf)
         live.record = replace(
@@ -80,10 +93,13 @@ async def declare(core: Core, session: LiveSession, intent: Intent, peer: Peer |
         else:
             _started(core, live, peer)
         await guarantees.hold(core, live)
+    core.stir()
     return live
 
 
-async def _again(core: Core, live: LiveCall, peer: Peer | None) -> LiveCall:
+async def _again(
+    core: Core, live: LiveCall, peer: Peer | None, *, observed: bool = False
+) -> LiveCall:
     """The same key again: the same call, which may now be started."""
     async with live.lock:
         if live.closed.is_set():
@@ -97,11 +113,31 @@ async def _again(core: Core, live: LiveCall, peer: Peer | None) -> LiveCall:
                 f"call {live.record.id} (call_id {live.record.intent.key!r}) is "
                 f"{live.state.value} already: declare a new call_id"
             )
-        took = await core.blocking(
-            place.place, live.leaf, pid=peer.pid, pidfd=peer.pidfd, root=core.root
-        )
+        with entering.expected(core, peer):
+            enter = entering.take if observed else entering.place
+            took = await core.blocking(enter, core, live.leaf, live.session.tree.agent, peer)
         live.record = replace(live.record, placement=took)
         _started(core, live, peer)
+    return live
+
+
+async def join(core: Core, session: LiveSession, call: str, peer: Peer) -> LiveCall:
+    """Place one more process into a call that runs; its main process stays what it was.
+
+    Raises:
+        BadValueError: the session has no such call, or it is over. Who asked for the limits of one
+            must not run without because they were reached.
+    """
+    live = session.calls.get(CallId(call))
+    if live is None:
+        raise BadValueError(f"option --join {call[:80]!r}: no call of this session that is open")
+    async with live.lock:
+        if live.state not in ALIVE or live.killed_for is not None:
+            raise BadValueError(
+                f"option --join: call {call} is {live.state.value}, nothing more runs in it"
+            )
+        agent = session.tree.agent
+        await core.blocking(entering.place, core, _leaf(live), agent, peer, joins=True)
     return live
 
 
@@ -116,14 +152,28 @@ def _make(
     try:
         grant = live.record.grant
         enforced = limits.apply(leaf, grant, core.host)
-        enforced |= governing.govern(core, session, leaf, grant)
+        enforced |= granting.govern(core, session, leaf, live.record)
         took = None
         if peer is not None:
-            took = place.place(leaf, pid=peer.pid, pidfd=peer.pidfd, root=core.root)
+            enter = entering.take if live.record.observed else entering.place
+            took = enter(core, leaf, session.tree.agent, peer)
     except BaseException:
         leaf.close()
         raise
     return leaf, enforced, took
+
+
+async def _undo(core: Core, live: LiveCall) -> None:
+    """Take back a call whose making failed; what cannot be moved out of its leaf stays a call."""
+    leaf = await closing.undo(core, live)
+    if leaf is None:
+        return
+    core.state.add_leaf(live, leaf)
+    live.record = replace(live.record, cgroup_id=leaf.id)
+    running.watch(core, live)
+    running.started(core, live, None, None)
+    # The last may have left it before anybody watched.
+    running.look(core, live)
 
 
 def _started(core: Core, live: LiveCall, peer: Peer) -> None:
@@ -131,8 +181,6 @@ def _started(core: Core, live: LiveCall, peer: Peer) -> None:
     with contextlib.suppress(AgentcgError):
         start_ticks = procfs.start_time(peer.pid)
     live.pidfd = os.dup(peer.pidfd)
-    if core.exits is not None:
-        core.exits.watch(peer.pid)
     running.started(core, live, peer.pid, start_ticks)
     core.spawn(running.follow(core, live))
 
@@ -144,7 +192,9 @@ async def patch(core: Core, live: LiveCall, body: CallPatchBody) -> None:
         if old.state not in ALIVE and old.state is not CallState.DECLARED:
             raise ConflictError(f"call {old.id} is {old.state.value}: its limits no longer matter")
         change = body.intent_of(old.intent)
-        grant = admit(change, live.session.record, _room(live.session, but=old.id), _defaults(core))
+        learned = learning.of(core, live.session, change, observed=old.observed)
+        room = _room(live.session, but=old.id)
+        grant = admit(change, live.session.record, room, _defaults(core), learned)
         leaf = _leaf(live)
         # Booked before the await, so that no other admission takes the same bytes meanwhile.
         live.record = replace(old, intent=change, grant=grant)
@@ -153,12 +203,13 @@ async def patch(core: Core, live: LiveCall, body: CallPatchBody) -> None:
             # on and on holds up itself alone.
             async with live.session.reclaim:
                 enforced = await core.reclaiming(limits.apply, leaf, grant, core.host)
-            enforced |= await core.blocking(governing.govern, core, live.session, leaf, grant)
+            enforced |= await core.blocking(granting.govern, core, live.session, leaf, live.record)
         except BaseException:
             live.record = old
             raise
         live.record = replace(live.record, grant=replace(grant, enforced=enforced))
         await guarantees.hold(core, live, old=old.grant)
+        core.stir()
         core.journal.put_call(live.record)
         if live.state is not CallState.DECLARED:
             running.arm_deadline(core, live)
@@ -226,6 +277,7 @@ def _room(session: LiveSession, *, but: CallId | None = None) -> Room:
         open_calls=len(others),
         cpus=session.cpus,
         cpu_load=load,
+        learned=sum(g.memory_guarantee for g in others if GUARANTEE in g.source),
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 from dataclasses import replace
 
+from agentcg.control import granting
 from agentcg.control.core import Core
 from agentcg.control.state import LiveSession
 from agentcg.enforce import limits
@@ -29,6 +30,8 @@ async def recap(core: Core, live: LiveSession) -> None:
         return
     old = live.caps
     new = await core.blocking(_shares, core, live)
+    if live.record.undeclared is not Undeclared.OBSERVE:
+        await core.blocking(granting.govern_agent, core, live)
     if old is not None and not (
         shares.moved(old.calls_memory, new.calls_memory)
         or shares.moved(old.agent_memory, new.agent_memory)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentcg.control import runtimes, sessions
+from agentcg.control import execing, runtimes, sessions
 from agentcg.control.core import Core
 from agentcg.control.state import LiveSession
 from agentcg.errors import AgentcgError, NotFoundError, UnavailableError
@@ -77,6 +77,9 @@ class _Watcher:
         match message:
             case Happening(action="start", container=container):
                 await self._started(container)
+            case Happening(action="exec_die", container=container, exec_id=name, exit_code=code):
+                # Not awaited: a call that its session keeps busy must not hold up the others.
+                self._core.spawn(execing.died(self._core, container, name, code))
             case Happening(container=container):
                 await self._died(container)
             case Listing(running=running):

@@ -1,40 +1,50 @@
 """The daemon as its doors see it: who may do what, then the deed."""
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from agentcg.api.controller import Caller, Door, Peer, Role
-from agentcg.control import calls, closing, opening, running, sessions
+from agentcg.control import (
+    calls,
+    closing,
+    execing,
+    hooking,
+    identity,
+    opening,
+    placing,
+    running,
+    sessions,
+    showing,
+)
 from agentcg.control.core import Core
 from agentcg.control.hostview import host_view
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.errors import (
-    AgentcgError,
-    BadValueError,
     CgroupGoneError,
     ConflictError,
     DeniedError,
-    LimitError,
     NotFoundError,
     UnavailableError,
-    UnsupportedError,
 )
-from agentcg.intent.options import parse_run
-from agentcg.kernel import pidfd as pidfds
-from agentcg.kernel import procfs
+from agentcg.harness.dialects import DIALECTS
 from agentcg.model.call import Call, CallState
-from agentcg.model.event import Event, Kind
+from agentcg.model.event import Event
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause
 from agentcg.model.sample import Counters
+from agentcg.model.trace import KindStats, Trace, Window
 from agentcg.model.view import CallView, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
 from agentcg.telemetry import counters
 
 REMEMBERED = 1000
+
+_IN_A_CALL = (
+    "agentcg: already in a call, so the options of acg run have no effect: begin the command with "
+    "AGENT_RESOURCE_HINT=memory:2g instead"
+)
 
 
 class Daemon:
@@ -44,27 +54,7 @@ class Daemon:
         self._core = core
 
     async def identify(self, peer: Peer, door: Door) -> Caller:
-        """Find out who a peer is, from its cgroup alone.
-
-        Root in a container is uid 0 too, so the administrator also has to live in the daemon's
-        own pid and user namespaces.
-        """
-        core = self._core
-        try:
-            cgroup = pidfds.cgroup_id(peer.pidfd)
-        except UnsupportedError:
-            root = core.settings.cgroup.root
-            cgroup = await core.blocking(pidfds.cgroup_id_by_path, peer.pidfd, root)
-        session, call = core.state.place_of(cgroup)
-        if call is not None:
-            return Caller(Role.CALL, peer, call.record.session, call.record.id)
-        if session is not None:
-            return Caller(Role.SESSION, peer, session.record.id)
-        if door is Door.ADMIN and _same_namespaces(peer.pid):
-            path = procfs.cgroup_path(peer.pid).strip("/")
-            if not any(_below(path, s.record.cgroup) for s in core.state.sessions.values()):
-                return Caller(Role.ADMIN, peer)
-        return Caller(Role.NOBODY, peer)
+        return await identity.identify(self._core, peer, door)
 
     async def open_session(self, caller: Caller, body: SessionBody) -> SessionView:
         live = await opening.open_session(self._core, caller, body)
@@ -107,49 +97,60 @@ class Daemon:
             )
         return _closed_view(before)
 
-    async def run(self, caller: Caller, records: Sequence[tuple[str, str]]) -> Placement:
+    async def run(
+        self, caller: Caller, records: Sequence[tuple[str, str]], *, line: bool
+    ) -> Placement:
         if caller.role is Role.CALL:
             # A call that uses acg inside: what it starts is part of it already.
-            return Placement({})
+            asked = not line and any(tag == "O" for tag, _ in records)
+            return Placement({}, (_IN_A_CALL,) if asked else ())
         if caller.role is not Role.SESSION or caller.session is None:
             raise UnavailableError("this process is in no session: open one with `agentcg open`")
-        options = [text for tag, text in records if tag == "O"]
-        argv = [text for tag, text in records if tag == "A"]
-        env = dict(text.partition("=")[::2] for tag, text in records if tag == "E")
-        intent = parse_run(options, argv, env.get("AGENT_RESOURCE_HINT"))
         live = self._session(caller, caller.session)
-        if live.record.observe_only is not None:
-            # Only looked at: its commands run as if no daemon were there.
-            return Placement({})
-        try:
-            made = await calls.declare(self._core, live, intent, caller.peer)
-        except (BadValueError, LimitError):
-            raise
-        except AgentcgError as e:
-            self._core.state.fail_opens += 1
-            words = f"a command runs without a call: {e.message}"
-            self._core.tell(Kind.FAIL_OPEN, words, session=live.record.id)
-            raise
-        grant = made.record.grant
-        messages = tuple(f"agentcg: {note}" for note in grant.notes)
-        return Placement({**grant.env, "AGENTCG_CALL": made.record.id}, messages)
+        return await placing.run(self._core, live, caller.peer, records, line=line)
+
+    async def execed(self, caller: Caller, records: Sequence[tuple[str, str]]) -> Sequence[str]:
+        return await execing.execed(self._core, records, caller.peer)
+
+    async def hook(self, caller: Caller, harness: str, body: bytes) -> bytes:
+        dialect = DIALECTS.get(harness)
+        if dialect is None:
+            known = ", ".join(DIALECTS)
+            raise NotFoundError(f"harness {harness[:80]!r}: not known; use one of {known}")
+        if caller.role is not Role.SESSION or caller.session is None:
+            # Also in a call: what an agent does that a tool started is part of that tool's call.
+            return b""
+        return await hooking.hook(self._core, self._session(caller, caller.session), dialect, body)
 
     async def calls(self, caller: Caller, *, everything: bool) -> Sequence[CallView]:
         live = [c for c in self._core.state.calls.values() if self._sees_call(caller, c.record)]
-        views = [await self._call_view(c) for c in live]
+        views = await self._call_views(live)
         if everything:
-            closed = self._core.journal.closed_calls(REMEMBERED)
-            views += [_closed_view(c) for c in closed if self._sees_call(caller, c)]
+            closed = {c.id: c for c in self._core.journal.closed_calls(REMEMBERED)}
+            # Some of the open ones may have closed while they were read.
+            views = [v for v in views if v.call.id not in closed]
+            views += [_closed_view(c) for c in closed.values() if self._sees_call(caller, c)]
         return views
 
     async def call(self, caller: Caller, call: CallId) -> CallView:
         live = self._core.state.calls.get(call)
-        if live is not None and self._sees_call(caller, live.record):
-            return await self._call_view(live)
-        record = self._core.journal.call(call)
-        if record is None or not self._sees_call(caller, record):
-            raise _unknown(call)
-        return _closed_view(record)
+        record = self._record(caller, call)
+        return _closed_view(record) if live is None else await self._call_view(live)
+
+    async def call_trace(self, caller: Caller, call: CallId, window: Window) -> Trace:
+        return await showing.call(self._core, self._record(caller, call), window, caller.session)
+
+    async def session_trace(self, caller: Caller, session: SessionId, window: Window) -> Trace:
+        live = self._core.state.sessions.get(session)
+        if live is not None or caller.role is not Role.ADMIN:
+            live = self._session(caller, session)
+        return await showing.session(self._core, session, live, window, caller.session)
+
+    async def stats(self, caller: Caller, window: Window, kind: str | None) -> Sequence[KindStats]:
+        if caller.role not in (Role.ADMIN, Role.SESSION):
+            raise DeniedError("statistics are a session's: ask from its agent, or on the host")
+        live = None if caller.session is None else self._session(caller, caller.session)
+        return await showing.stats(self._core, live, window, kind)
 
     async def patch(self, caller: Caller, call: CallId, body: CallPatchBody) -> CallView:
         live = self._open_call(caller, call)
@@ -167,6 +168,7 @@ class Daemon:
     async def freeze(self, caller: Caller, call: CallId) -> CallView:
         live = self._open_call(caller, call)
         await calls.freeze(self._core, live, frozen=True)
+        live.for_room = False  # by request: it is thawed by request
         return await self._call_view(live)
 
     async def thaw(self, caller: Caller, call: CallId) -> CallView:
@@ -222,14 +224,20 @@ class Daemon:
             return None
         return found
 
-    def _open_call(self, caller: Caller, call: CallId) -> LiveCall:
+    def _record(self, caller: Caller, call: CallId) -> Call:
+        """The record of a call that the caller may see, open or closed."""
         live = self._core.state.calls.get(call)
-        if live is not None and self._sees_call(caller, live.record):
-            return live
-        record = self._core.journal.call(call)
-        if record is not None and self._sees_call(caller, record):
+        record = self._core.journal.call(call) if live is None else live.record
+        if record is None or not self._sees_call(caller, record):
+            raise _unknown(call)
+        return record
+
+    def _open_call(self, caller: Caller, call: CallId) -> LiveCall:
+        self._record(caller, call)
+        live = self._core.state.calls.get(call)
+        if live is None:
             raise ConflictError(f"call {call} is closed already: its outcome stays readable")
-        raise _unknown(call)
+        return live
 
     def _sees_call(self, caller: Caller, call: Call) -> bool:
         if caller.role is Role.CALL:
@@ -241,9 +249,22 @@ class Daemon:
         return live is not None and call.declared_at >= live.record.created_at
 
     async def _call_view(self, live: LiveCall) -> CallView:
-        if live.leaf is None or live.closed.is_set():
-            return _closed_view(live.record)
-        return CallView(live.record, await self._core.blocking(counters.read, live.leaf))
+        return (await self._call_views([live]))[0]
+
+    async def _call_views(self, live: Sequence[LiveCall]) -> list[CallView]:
+        """Read them in one trip: of hundreds, the trips would take longer than the reading."""
+        leaves = {c.record.id: c.leaf for c in live if c.leaf and not c.closed.is_set()}
+
+        def read() -> dict[CallId, Counters]:
+            return {name: counters.read(leaf) for name, leaf in leaves.items()}
+
+        usage = await self._core.blocking(read) if leaves else {}
+        return [
+            CallView(c.record, usage[c.record.id])
+            if c.record.id in usage
+            else _closed_view(c.record)
+            for c in live
+        ]
 
     async def _session_view(self, live: LiveSession) -> SessionView:
         session, memory = live.tree.session, None
@@ -258,6 +279,7 @@ class Daemon:
             reserve=None if caps is None else caps.reserve,
             calls_limit=None if caps is None else caps.calls_memory,
             agent_limit=None if caps is None else caps.agent_memory,
+            undeclared=live.undeclared,
         )
 
 
@@ -275,13 +297,3 @@ def _closed_view(record: Call) -> CallView:
 
 def _unknown(call: str) -> NotFoundError:
     return NotFoundError(f"call {call[:80]!r}: no such call, or not yours; see `agentcg ps -a`")
-
-
-def _below(path: str, ancestor: str) -> bool:
-    return path == ancestor or path.startswith(ancestor + "/")
-
-
-def _same_namespaces(pid: int) -> bool:
-    return all(
-        procfs.ns_id(pid, kind) == procfs.ns_id(os.getpid(), kind) for kind in ("pid", "user")
-    )

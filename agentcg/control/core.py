@@ -10,23 +10,31 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from agentcg.control.guarantees import Ledger
 from agentcg.control.journal import Journal
-from agentcg.control.state import State
+from agentcg.control.state import LiveCall, State, Steps
+from agentcg.control.turns import Turns
 from agentcg.errors import AgentcgError
 from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.kernel.patience import Patience
 from agentcg.kernel.watch import Watch
+from agentcg.model.call import Call
 from agentcg.model.event import Event, Kind
 from agentcg.model.host import Host
+from agentcg.policy.learned import Peaks
+from agentcg.policy.stuck import Stuck
 from agentcg.settings import Settings
 from agentcg.telemetry.bus import Bus
 
 if TYPE_CHECKING:
+    from agentcg.control.observing import Feed
     from agentcg.enforce.governor import Governor
     from agentcg.kernel.cn_proc import ExitEvents
+    from agentcg.telemetry.store import Store
 
 log = logging.getLogger("agentcg")
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_Work = Callable[[], Coroutine[object, object, None]]
 
 # A cgroup.procs write waits for an RCU grace period, so the threads mostly sleep.
 THREADS = 32
@@ -34,11 +42,42 @@ THREADS = 32
 RECLAIMING = 8
 
 
+class Recorder:
+    """What is told to whoever records traces; by itself it records nothing."""
+
+    store: "Store | None" = None
+
+    def heard(self, event: Event) -> None:
+        """An event was told."""
+
+    def stir(self, live: LiveCall) -> None:
+        """The kernel said that something happens to a call."""
+
+    def last(self, live: LiveCall) -> None:
+        """A call ends or closes: this is the time for a last reading. In a thread."""
+
+    def closed(self, record: Call) -> None:
+        """A call is closed, of this daemon or of the one before it."""
+
+    def begin(self) -> None:
+        """What there was at the start is taken up: record it."""
+
+    def close(self) -> None:
+        """Write what there is."""
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 @dataclass(slots=True)
 class Core:
-    """The daemon's parts. `now` is the only clock below.
+    """The daemon's parts. `now` is the time of day; `clock` seconds since boot, put by nobody.
 
-    `bus_address` is where systemd is asked; None is the system bus.
+    `recalling` says whose turn it is to read traces.
+
+    `bus_address` is where systemd is asked; None is the system bus. `stir` is called where what
+    the sessions share may have changed: a call came, changed or went, or tasks wait for memory.
     """
 
     settings: Settings
@@ -50,17 +89,31 @@ class Core:
     watch: Watch
     exits: "ExitEvents | None" = None
     now: Callable[[], float] = time.time
+    clock: Callable[[], float] = _boottime
+    recorder: Recorder = field(default_factory=Recorder)
+    recalling: Turns = field(default_factory=Turns)
+    learned: Peaks = field(default_factory=Peaks)
+    stir: Callable[[], None] = lambda: None
+    steps: Steps = field(default_factory=Steps)
     guarantees: Ledger = field(default_factory=Ledger)
     bus_address: str | None = None
     governor: "Governor | None" = None
+    observer: "Feed | None" = None
+    stuck: Stuck = field(default_factory=Stuck)
+    patience: Patience = field(init=False)
+    searching: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _again: dict[Hashable, bool] = field(default_factory=dict)
+    _again: dict[Hashable, _Work | None] = field(default_factory=dict)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="kernel")
     )
     _reclaimers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(RECLAIMING, thread_name_prefix="reclaim")
     )
+
+    def __post_init__(self) -> None:
+        """Have what the settings ask for."""
+        self.patience = Patience(self.settings.observer.wait)
 
     async def blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a kernel call that may sleep in a thread.
@@ -89,23 +142,24 @@ class Core:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def coalesce(self, key: Hashable, work: Callable[[], Coroutine[object, object, None]]) -> None:
-        """Spawn `work`; all requests that come while it runs are one more run after it."""
+    def coalesce(self, key: Hashable, work: _Work) -> None:
+        """Spawn `work`; all requests that come while it runs are one more run after it: the last.
+
+        What the first was to do may be out of date by then.
+        """
         if key in self._again:
-            self._again[key] = True
+            self._again[key] = work
         else:
-            self._again[key] = False
+            self._again[key] = None
             self.spawn(self._repeat(key, work))
 
-    async def _repeat(
-        self, key: Hashable, work: Callable[[], Coroutine[object, object, None]]
-    ) -> None:
+    async def _repeat(self, key: Hashable, work: _Work) -> None:
         try:
             await self._guarded(work())
         finally:
             again = self._again.pop(key)
-        if again:
-            self.coalesce(key, work)
+        if again is not None:
+            self.coalesce(key, again)
 
     async def _guarded(self, work: Coroutine[object, object, None]) -> None:
         try:
@@ -128,6 +182,7 @@ class Core:
         event = self.bus.publish(
             self.now(), kind, session=session, call=call, text=text, data=data or {}
         )
+        self.recorder.heard(event)
         log.info("%s session=%s call=%s %s", kind.value, session, call, ascii(text))
         return event
 

@@ -31,6 +31,11 @@ def down_file(run: Path) -> Path:
     return run / "agent" / "down"
 
 
+def alive_file(run: Path) -> Path:
+    """The file whose lock tells `acg` that the daemon lives, whoever holds its sockets."""
+    return run / "agent" / "alive"
+
+
 def _from_systemd() -> dict[Door, socket.socket]:
     """sd_listen_fds(3): descriptors from 3 on, named by FileDescriptorName=."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):

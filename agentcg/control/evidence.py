@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
 from agentcg.errors import CgroupGoneError
+from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.event import Kind
+from agentcg.model.grant import THROTTLE
 from agentcg.model.outcome import Outcome
 from agentcg.model.sample import Counters
 from agentcg.policy.admit import most_of
@@ -33,7 +35,7 @@ class Reading:
     held: float | None = None
 
 
-def read(live: LiveCall, governor: "Governor | None" = None) -> Reading:
+def read(core: Core, live: LiveCall) -> Reading:
     """Read a call's leaf and its ancestors' own OOM counters; blocks briefly."""
     leaf, tree = live.leaf, live.session.tree
     if leaf is None:
@@ -48,10 +50,20 @@ def read(live: LiveCall, governor: "Governor | None" = None) -> Reading:
             counters.own_oom(tree.session),
             counters.integer(tree.calls, "memory.max") if killed else None,
             counters.integer(tree.session, "memory.max") if killed else None,
-            None if governor is None else governor.held(leaf.id),
+            _held(live, leaf, core.governor),
         )
     except CgroupGoneError:
         return Reading()
+
+
+def _held(live: LiveCall, leaf: CgroupDir, governor: "Governor | None") -> float | None:
+    if governor is not None:
+        return governor.held(leaf.id)
+    if THROTTLE not in live.record.grant.enforced:
+        return None
+    if live.waited is None:
+        return live.held
+    return live.held + max(0.0, (counters.waited(leaf) or 0.0) - live.waited)
 
 
 def outcome(live: LiveCall, reading: Reading) -> Outcome:
@@ -74,7 +86,8 @@ def outcome(live: LiveCall, reading: Reading) -> Outcome:
 
 
 def tell_end(core: Core, live: LiveCall, result: Outcome) -> None:
-    """Tell the outcome, advice and all."""
+    """Tell the outcome, advice and all, to whoever waits for it and to the outside."""
+    live.ended.set()
     core.tell(
         Kind.CALL_ENDED,
         result.advice,

@@ -9,30 +9,34 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agentcg.control import escalating
+from agentcg.control import pool as pools
 from agentcg.control.core import Core
-from agentcg.control.state import LiveSession
 from agentcg.errors import AgentcgError, UnsupportedError
-from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.event import Kind
-from agentcg.model.grant import ENFORCED, Grant
 from agentcg.model.host import Mechanism
-from agentcg.policy.guarantees import within
 from agentcg.telemetry import counters
 
 if TYPE_CHECKING:
     from agentcg.enforce.governor import Governor
 
-NEEDS = ("bpf.tripwire", "bpf.cgroup_storage", "bpf.ringbuf", "bpf.task_work", "sched_ext")
-KNOB = "memory.throttle"
+_NEEDS = ("bpf.tripwire", "bpf.cgroup_storage", "bpf.ringbuf", "bpf.task_work", "sched_ext")
 _BEAT = 1.0
+_PARTIAL = (
+    "attached in partial mode: it has what is placed in calls, as long as that does not leave"
+)
+# Slots for held threads: of a pool with a limit of processes as many as that, within these.
+_FEWEST, _UNKNOWN, _MOST = 1024, 16384, 65536
 
 
 async def start(core: Core) -> None:
     """Attach the governor if it is wanted and can be; take away one that is not wanted any more."""
-    wanted = core.settings.governor.enabled
-    missing = [name for name in NEEDS if not core.host.has(name)]
+    wanted = _wanted(core)
+    needs = (*_NEEDS, "sched_ext.server") if core.settings.governor.partial else _NEEDS
+    missing = [name for name in needs if not core.host.has(name)]
     if wanted and missing:
         why = "; ".join(f"{name}: {core.host.why_not(name)}" for name in missing)
+        _say(core, why)
         core.tell(Kind.DAEMON, f"the governor is not loaded: {why}")
         return
     if not wanted and not core.host.has("bpf"):
@@ -40,15 +44,26 @@ async def start(core: Core) -> None:
     try:
         core.governor = await core.blocking(_start, core)
     except AgentcgError as e:
+        _say(core, e.message)
         core.tell(Kind.DAEMON, f"the governor is not loaded: {e.message}")
         return
     if core.governor is not None:
-        why = "the governor's scheduler does not honour it yet"
-        _say_cpu_max(core, Mechanism("cpu.max", works=False, detail=why))
+        _say(core)
+        if core.governor.gap is not None:
+            core.tell(
+                Kind.DAEMON,
+                "another version of the governor was replaced, with a gap of "
+                f"{core.governor.gap * 1000:.0f} ms",
+            )
         with contextlib.suppress(AgentcgError):  # a pool that is not there yet is looked for again
             await core.blocking(_refresh, core, core.governor)
         core.spawn(_follow(core, core.governor))
-        core.tell(Kind.DAEMON, "the governor holds memory bursts up (tier T1)")
+        mode = ", in partial mode" if core.governor.partial else ""
+        core.tell(Kind.DAEMON, f"the governor holds memory bursts up (tier T1{mode})")
+
+
+def _wanted(core: Core) -> bool:
+    return core.settings.governor.enabled and core.settings.governor.bpf
 
 
 def _start(core: Core) -> "Governor | None":
@@ -60,10 +75,10 @@ def _start(core: Core) -> "Governor | None":
     try:
         pins = Pins()
     except UnsupportedError:
-        if settings.enabled:
+        if _wanted(core):
             raise
         return None
-    if not settings.enabled:
+    if not _wanted(core):
         pins.remove(SET)
         return None
     rules = Rules(
@@ -72,6 +87,8 @@ def _start(core: Core) -> "Governor | None":
         burst=settings.burst,
         refill=settings.refill,
         slots=settings.slots,
+        threads=_threads(core),
+        partial=settings.partial,
     )
     log = core.settings.paths.state / "verifier.log"
     return Governor.start(pins, rules, now=time.monotonic(), log=log)
@@ -80,7 +97,7 @@ def _start(core: Core) -> "Governor | None":
 async def _follow(core: Core, governor: "Governor") -> None:
     """Beat its heart, keep the pool's size right and hear its events, until it is gone."""
     loop = asyncio.get_running_loop()
-    with governor.listen(lambda record: _throttled(core, record)) as ring:
+    with governor.listen(lambda record: _heard(core, record)) as ring:
         loop.add_reader(ring.fd, ring.consume)
         try:
             while True:
@@ -89,17 +106,21 @@ async def _follow(core: Core, governor: "Governor") -> None:
                     return
                 if not governor.alive():
                     break
-                governor.beat(time.monotonic())
                 with contextlib.suppress(AgentcgError):
-                    await core.blocking(_refresh, core, governor)
+                    governor.beat(time.monotonic())
+                    slack = await core.blocking(_refresh, core, governor)
+                    escalating.look(core, slack=slack)
         finally:
             loop.remove_reader(ring.fd)
     core.governor = None
-    _say_cpu_max(core, replace(core.host.mechanisms["cpu"], name="cpu.max"))
+    core.stir()  # memory.high is no backstop any more
+    await escalating.let_go(core)
+    why = await core.blocking(governor.farewell)
+    _say(core, f"the kernel ejected its scheduler: {why}")
     core.tell(
         Kind.DAEMON,
-        "the kernel ejected the governor's scheduler, native limits rule (tier T0): see the "
-        "kernel's log for its reason, and restart agentcg to try again",
+        f"the kernel ejected the governor's scheduler ({why}), native limits rule (tier T0): "
+        "restart agentcg to try again",
     )
     await core.blocking(governor.stop)
 
@@ -108,57 +129,50 @@ async def stop(core: Core) -> None:
     """Detach it: native limits, which were written all along, take over."""
     governor, core.governor = core.governor, None
     if governor is not None:
+        await escalating.let_go(core)
         await core.blocking(governor.stop)
 
 
-def govern(core: Core, session: LiveSession, leaf: CgroupDir, grant: Grant) -> dict[str, str]:
-    """Put a call's leaf under its grant; what to say of that in `enforced`."""
-    governor, pool = core.governor, core.settings.cgroup.pool
-    if governor is None:
-        return {}
-    if not within(session.record.cgroup, pool):
-        return {KNOB: f"unsupported: its session is not below {pool}"}
-    levels = len(leaf.path.relative_to(core.root.path / pool).parts)
-    try:
-        with core.root.open_path(pool) as shared:
-            governor.govern(
-                leaf,
-                shared,
-                levels,
-                guarantee=grant.memory_guarantee,
-                priority=grant.priority,
-            )
-    except AgentcgError as e:
-        return {KNOB: f"unsupported: {e.message}"}
-    return {KNOB: ENFORCED}
-
-
-def _say_cpu_max(core: Core, found: Mechanism) -> None:
+def _say(core: Core, why_not: str = "") -> None:
+    """Have doctor show whether it is attached, in which mode, and why it is not."""
+    how = _PARTIAL if core.settings.governor.partial else "attached"
+    found = Mechanism("governor", works=not why_not, detail=why_not or how)
     core.host = replace(core.host, mechanisms={**core.host.mechanisms, found.name: found})
 
 
-def _refresh(core: Core, governor: "Governor") -> None:
+def _refresh(core: Core, governor: "Governor") -> bool:
+    """Tell it the pool's size; whether the pool has slack."""
     settings = core.settings.governor
     with core.root.open_path(core.settings.cgroup.pool) as pool:
-        limit = counters.integer(pool, "memory.max")
-        whole = core.host.memory_total if limit is None else limit
-        # The kernel takes back the page cache of its own accord, so it is no use of the pool.
-        size = int(settings.share * whole) + counters.clean_cache(pool)
+        size, _ = pools.size_of(core, pool)
         governor.pool(pool, size, slack=settings.slack, band=settings.band)
+        return (counters.integer(pool, "memory.current") or 0) < settings.slack * size
 
 
-def _throttled(core: Core, record: bytes) -> None:
-    from agentcg.kernel.bpf_records import PAGE, SECOND, ThrottledEvent
+def _threads(core: Core) -> int:
+    """How many threads the pool can have, within what the slots for them may cost: 8 MiB."""
+    with contextlib.suppress(AgentcgError), core.root.open_path(core.settings.cgroup.pool) as pool:
+        limit = counters.integer(pool, "pids.max")
+        if limit is not None:
+            # Others than the pool's may be held too, for their cpu.max.
+            return min(max(limit, _FEWEST) + _UNKNOWN, _MOST)
+    return _UNKNOWN
 
-    event = ThrottledEvent.from_buffer_copy(record)
-    _, call = core.state.place_of(event.call)
-    if call is None:
+
+def _heard(core: Core, record: bytes) -> None:
+    from agentcg.kernel.bpf_records import EVENT_STUCK, PAGE, SECOND, EventRecord
+
+    event = EventRecord.from_buffer_copy(record)
+    session, call = core.state.place_of(event.call)
+    if session is None:
         return
     delay = event.delay / SECOND
     core.tell(
-        Kind.CALL_THROTTLED,
+        Kind.AGENT_THROTTLED if call is None else Kind.CALL_THROTTLED,
         f"its memory grows slower, by {delay:.3g} s a batch: the pool is tight",
-        session=call.record.session,
-        call=call.record.id,
+        session=session.record.id,
+        call=None if call is None else call.record.id,
         data={"memory": event.usage * PAGE, "room": event.room * PAGE, "delay": delay},
     )
+    if event.kind == EVENT_STUCK:
+        escalating.report(core, call)

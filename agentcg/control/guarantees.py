@@ -16,7 +16,7 @@ from agentcg.control import memory_min
 from agentcg.errors import CgroupError
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.event import Kind
-from agentcg.model.grant import ENFORCED, Grant
+from agentcg.model.grant import ENFORCED, GUARANTEE, Grant
 from agentcg.policy import guarantees as shares
 from agentcg.sandbox import tree
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from agentcg.control.core import Core
     from agentcg.control.state import LiveCall
 
-KNOB = "memory.guarantee"
 LOWER_AFTER = 2.0
 SETTLE_WITHIN = 5.0
 
@@ -55,16 +54,28 @@ def change(core: "Core", *grants: Grant) -> None:
 
 
 async def hold(core: "Core", live: "LiveCall", *, old: Grant | None = None) -> None:
-    """Wait until a call's guarantee counts, or say in its grant why it does not."""
+    """Wait until a call's guarantee counts, or say in its grant why it does not.
+
+    For what is learned nobody asked, and nobody waits: then it is said later.
+    """
     grant = live.record.grant
     change(core, grant, *([old] if old is not None else []))
-    if not grant.memory_guarantee or grant.enforced.get(KNOB) != ENFORCED:
+    if not grant.memory_guarantee or grant.enforced.get(GUARANTEE) != ENFORCED:
         return
+    if GUARANTEE in grant.source:
+        core.spawn(_counts(core, live))
+    else:
+        await _counts(core, live)
+
+
+async def _counts(core: "Core", live: "LiveCall") -> None:
     problem = await _settled(core, live.session.record.cgroup)
-    if problem is not None:
-        enforced = {**grant.enforced, KNOB: f"unsupported: {problem}"}
-        live.record = replace(live.record, grant=replace(grant, enforced=enforced))
-        core.journal.put_call(live.record)
+    grant = live.record.grant
+    if problem is None or live.closed.is_set() or not grant.memory_guarantee:
+        return
+    enforced = {**grant.enforced, GUARANTEE: f"unsupported: {problem}"}
+    live.record = replace(live.record, grant=replace(grant, enforced=enforced))
+    core.journal.put_call(live.record)
 
 
 async def start(core: "Core") -> None:

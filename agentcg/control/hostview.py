@@ -27,7 +27,12 @@ async def host_view(core: Core, *, sessions: bool) -> HostView:
             "sessions": len(state.sessions),
             "calls": len(state.calls),
             "fail_opens": state.fail_opens,
+            "hooks": state.hooks,
+            "hook_faults": state.hook_faults,
+            "undeclared": state.undeclared,
+            "observer_lost": 0 if core.observer is None else core.observer.lost,
             "journal_failed_writes": core.journal.failed_writes,
+            "trace_samples_lost": 0 if core.recorder.store is None else core.recorder.store.lost,
         },
     )
 

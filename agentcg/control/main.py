@@ -5,27 +5,35 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentcg import __version__
+from agentcg.api.controller import Door
 from agentcg.api.server import serve
 from agentcg.control import (
     containers,
     doors,
+    escalating,
     governing,
     guarantees,
     notify,
+    observing,
     pressure,
     recover,
+    stepping,
     tick,
+    tracing,
 )
 from agentcg.control.controller import Daemon
 from agentcg.control.core import Core
 from agentcg.control.journal import Journal
 from agentcg.control.state import State
 from agentcg.errors import AgentcgError
+from agentcg.kernel import lifeline
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.mountinfo import set_favordynmods
 from agentcg.kernel.probe import probe
@@ -69,41 +77,58 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     core = _core(settings)
+    tracing.start(core)
     try:
         sockets = doors.sockets(settings.paths.run)
         bare.parent(core.root, settings.cgroup.bare_parent).close()
         await governing.start(core)
+        await observing.start(core)
         await recover.recover(core)
+        await escalating.resume(core)
         await guarantees.start(core)
+        await stepping.start(core)
+        observing.listen(core)
+        core.recorder.begin()
         down = doors.down_file(settings.paths.run)
         core.tell(Kind.DAEMON, f"agentcg {__version__} is ready{_away(down, core.now())}")
         down.unlink(missing_ok=True)
         _follow_pool(core)
-        async with asyncio.TaskGroup() as tasks:
-            ticking = tasks.create_task(tick.forever(core))
-            background = [tasks.create_task(_watchdog())]
-            if settings.docker.enabled:
-                background.append(tasks.create_task(containers.forever(core)))
-            serving = tasks.create_task(serve(Daemon(core), sockets, stop))
-            notify.notify("READY=1")
-            await stop.wait()
-            notify.notify("STOPPING=1")
-            core.bus.close()
-            with contextlib.suppress(OSError):
-                down.touch()
-            await serving
-            ticking.cancel()
-            for task in background:
-                task.cancel()
+        with lifeline.held(doors.alive_file(settings.paths.run)):
+            await _serve(core, sockets, stop, down)
     finally:
         await _close(core)
+
+
+async def _serve(
+    core: Core, sockets: Mapping[Door, socket.socket], stop: asyncio.Event, down: Path
+) -> None:
+    """All that runs while the daemon does; returns once it was told to stop."""
+    async with asyncio.TaskGroup() as tasks:
+        ticking = tasks.create_task(tick.forever(core))
+        background = [tasks.create_task(_watchdog())]
+        if core.settings.docker.enabled:
+            background.append(tasks.create_task(containers.forever(core)))
+        serving = tasks.create_task(serve(Daemon(core), sockets, stop))
+        notify.notify("READY=1")
+        await stop.wait()
+        notify.notify("STOPPING=1")
+        core.bus.close()
+        with contextlib.suppress(OSError):
+            down.touch()
+        await serving
+        ticking.cancel()
+        for task in background:
+            task.cancel()
 
 
 async def _close(core: Core) -> None:
     """Leave the host as it was found, as far as nothing lives on."""
     await guarantees.undo(core)
+    await stepping.undo(core)
     await governing.stop(core)
+    observing.stop(core)
     await core.stop()
+    core.recorder.close()
     if not core.host.has("systemd"):
         bare.leave(core.root, core.settings.cgroup.bare_parent)
     core.watch.close()

@@ -1,11 +1,12 @@
 """Who may open which session, on what target."""
 
 from agentcg.api.controller import Caller, Role
-from agentcg.control import runtimes, sessions
+from agentcg.control import observing, runtimes, sessions
 from agentcg.control.core import Core
 from agentcg.control.state import LiveSession
 from agentcg.errors import BadValueError, ConflictError, DeniedError, LimitError
 from agentcg.kernel import pidfd as pidfds
+from agentcg.model.session import Undeclared
 from agentcg.model.wire import SessionBody
 
 
@@ -15,6 +16,7 @@ async def open_session(core: Core, caller: Caller, body: SessionBody) -> LiveSes
     Raises:
         DeniedError: the caller may not open this one.
         BadValueError: the body does not fit the runtime.
+        UnsupportedError: it asks for what this host cannot do.
     """
     body = core.settings.sessions.fill(body)
     # One at a time, so that two of the same container cannot both find it free, nor two of the
@@ -31,6 +33,7 @@ async def _open_other(core: Core, caller: Caller, body: SessionBody) -> LiveSess
             f"runtime {body.runtime!r}: only the administrator opens such a session; "
             f"a process may open one for itself with runtime 'self' where that is configured"
         )
+    _observed(core, body)
     if body.runtime == "docker":
         return await runtimes.open_docker(core, body)
     if body.runtime == "scope":
@@ -65,8 +68,14 @@ async def _open_self(core: Core, caller: Caller, body: SessionBody) -> LiveSessi
                 "undeclared": core.settings.sessions.undeclared,
             }
         )
+    _observed(core, body)
     live = await sessions.open_bare(core, body, caller.peer.pid, uid=caller.peer.uid)
     if not pidfds.alive(caller.peer.pidfd):
         await sessions.close(core, live)
         raise ConflictError("the caller died while its session was opened")
     return live
+
+
+def _observed(core: Core, body: SessionBody) -> None:
+    if body.undeclared is Undeclared.PLACE:
+        observing.need(core)

@@ -9,6 +9,7 @@ from agentcg.errors import AgentcgError
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.psi import Trigger
 from agentcg.model.event import Kind
+from agentcg.model.ids import SessionId
 from agentcg.telemetry import counters
 
 STALL_US = 200_000
@@ -16,7 +17,7 @@ STALL_US = 200_000
 WINDOW_US = 2_000_000
 
 
-async def follow(core: Core, cgroup: CgroupDir, session: str | None) -> None:
+async def follow(core: Core, cgroup: CgroupDir, session: SessionId | None) -> None:
     """Tell each time that tasks waited for memory 200 ms of 2 s, until the cgroup is gone."""
     try:
         trigger = Trigger.on(cgroup, "memory.pressure", stall_us=STALL_US, window_us=WINDOW_US)
@@ -27,4 +28,7 @@ async def follow(core: Core, cgroup: CgroupDir, session: str | None) -> None:
         async for _ in trigger:
             memory = counters.integer(cgroup, "memory.current")
             whose = "its calls wait for memory" if session else "the pool's tasks wait for memory"
+            if session is not None and session in core.state.sessions:
+                core.state.sessions[session].waited_at = core.now()
+            core.stir()
             core.tell(Kind.PRESSURE, whose, session=session, data={"memory": memory})

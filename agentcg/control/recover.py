@@ -5,9 +5,10 @@ disagree the rule is: a leaf without a record is killed, a record without a leaf
 """
 
 import contextlib
+import logging
 from dataclasses import replace
 
-from agentcg.control import closing, governing, running, sessions
+from agentcg.control import closing, granting, running, sessions
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.enforce import remove
@@ -22,6 +23,10 @@ from agentcg.model.session import Runtime, Session
 from agentcg.policy.verdict import Evidence, conclude
 from agentcg.sandbox import bare, splitting, tree
 from agentcg.telemetry import counters
+
+log = logging.getLogger("agentcg")
+
+_GOES_WITHIN = 2.0
 
 
 async def recover(core: Core) -> None:
@@ -85,7 +90,8 @@ async def _call(core: Core, session: LiveSession, record: Call) -> int:
         _lost(core, record)
         return 0
     core.state.add_leaf(live, leaf)
-    await core.blocking(governing.govern, core, session, leaf, record.grant)
+    await core.blocking(granting.govern, core, session, leaf, record)
+    await core.blocking(granting.hand_over, core, leaf)
     live.record = replace(record, cgroup_id=leaf.id)
     running.watch(core, live)
     populated = await core.blocking(leaf.populated)
@@ -157,6 +163,7 @@ def _lost(core: Core, record: Call) -> None:
         record = replace(known, outcome=outcome)
     record = replace(record, state=CallState.CLOSED, closed_at=core.now())
     core.journal.put_call(record)
+    core.recorder.closed(record)
     core.tell(Kind.CALL_CLOSED, "its cgroup is gone", session=record.session, call=record.id)
 
 
@@ -188,8 +195,10 @@ def _tidy_bare(core: Core) -> None:
 
 
 def _scrap(parent: CgroupDir, name: str) -> None:
-    with contextlib.suppress(AgentcgError), parent.child(name) as cgroup:
-        remove.kill(cgroup)
-    for _ in range(100):
-        if remove.remove(parent, name):
+    try:
+        if remove.end(parent, name, _GOES_WITHIN):
             return
+        why = f"still busy {_GOES_WITHIN:g} s after its processes were killed"
+    except AgentcgError as e:
+        why = e.message
+    log.warning("%s/%s, which no record knows, stays: %s", parent.path, ascii(name), why)

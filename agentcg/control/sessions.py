@@ -1,10 +1,9 @@
 """Sessions: opened, capped, closed."""
 
 import contextlib
-import time
 from dataclasses import replace
 
-from agentcg.control import capping, closing, pressure
+from agentcg.control import capping, closing, observing, pressure
 from agentcg.control.core import Core
 from agentcg.control.state import LiveSession
 from agentcg.enforce import limits, remove
@@ -18,7 +17,7 @@ from agentcg.policy import priority
 from agentcg.sandbox import bare, tree
 from agentcg.telemetry import counters
 
-LEAVE_TRIES = 100
+LEAVE_WITHIN = 5.0
 
 
 async def open_bare(
@@ -112,6 +111,7 @@ async def enlist(core: Core, record: Session, session_tree: tree.Tree) -> LiveSe
     core.journal.put_session(record, is_open=True)
     if core.host.has("psi") and record.observe_only is None:
         core.spawn(pressure.follow(core, session_tree.calls, record.id))
+    await observing.watch(core, live)
     core.tell(Kind.SESSION_OPENED, f"{record.runtime.value} {record.name}", session=record.id)
     return live
 
@@ -134,6 +134,7 @@ async def close(core: Core, live: LiveSession) -> None:
             live.closing = False  # so that the next close tries again
             raise
         core.watch.remove(live.tree.agent)
+        observing.forget(core, live)
         core.state.drop_session(live)
         live.tree.close()
         core.journal.put_session(live.record, is_open=False)
@@ -149,11 +150,8 @@ def _leave(core: Core, live: LiveSession) -> None:
     if live.record.origin is not None:
         bare.give_back(live.tree, live.record.origin, root=core.root)
     with bare.parent(core.root, core.settings.cgroup.bare_parent) as home:
-        remove.kill(live.tree.session)
-        for _ in range(LEAVE_TRIES):
-            if remove.remove(home, live.record.id):
-                return
-            time.sleep(0.05)  # in a worker thread; killed processes take a moment to go
+        if remove.end(home, live.record.id, LEAVE_WITHIN):
+            return
     raise ConflictError(f"session {live.record.id}: its cgroup is still busy; close it again")
 
 

@@ -5,20 +5,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agentcg.errors import NotFoundError
+from agentcg.harness.announced import Hooked
+from agentcg.harness.attribute import Lineage
 from agentcg.kernel.cgroupfs import CgroupDir
-from agentcg.model.call import Call, CallState
+from agentcg.model.call import ALIVE, Call, CallState
 from agentcg.model.caps import Caps
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.outcome import Cause
 from agentcg.model.session import Session
+from agentcg.policy.pace import Pace
 from agentcg.policy.stall import Stall
+from agentcg.policy.steps import Jam
 from agentcg.policy.undeclared import Credit, Settled
 from agentcg.sandbox.tree import Tree
 
 
 @dataclass(slots=True)
 class LiveSession:
-    """An open session. `limit` is the least memory.max from it to the root, in bytes."""
+    """An open session. `limit` is the least memory.max from it to the root, in bytes.
+
+    `free` is the agent's reserve that the governor was last told of.
+    `high` is the memory.high of its calls as it was last wanted, None for "max"; `unwritten` that
+    the kernel refused it; `tripwire` that passing it makes a look; `held` that they were above it
+    when last looked at; `waited_at` is when they last waited for memory. `lineage` is what the
+    observer knows of the agent's processes, `undeclared` how many commands it saw outside calls,
+    `late` the calls that have some of theirs there still.
+    """
 
     record: Session
     tree: Tree
@@ -27,19 +39,41 @@ class LiveSession:
     caps: Caps | None = None
     credit: Credit = field(default_factory=Credit)
     settled: Settled | None = None
+    free: int | None = None
     agent_oom_kills: int = 0
     calls: dict[CallId, "LiveCall"] = field(default_factory=dict)
     closing: bool = False
+    high: int | None = None
+    unwritten: bool = False
+    tripwire: bool = False
+    held: bool = False
+    waited_at: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     reclaim: asyncio.Lock = field(default_factory=asyncio.Lock)
     on_idle: Callable[[], None] = lambda: None
+    hooked: Hooked = field(default_factory=Hooked)
+    lineage: Lineage = field(default_factory=Lineage)
+    pace: Pace = field(default_factory=Pace)
+    joins: Pace = field(default_factory=Pace)
+    late: set[CallId] = field(default_factory=set)
+    gathering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    undeclared: int = 0
+
+    def runs(self, call: str) -> bool:
+        """Whether it has a call of this id that runs."""
+        live = self.calls.get(CallId(call))
+        return live is not None and live.state in ALIVE
 
 
 @dataclass(slots=True)
 class LiveCall:
     """An open call. `leaf` is None until its directory is made.
 
-    `calls_oom` and `session_oom` are those levels' own counters when the call was declared.
+    `calls_oom` and `session_oom` are those levels' own counters when the call was declared;
+    `for_room`: if it is frozen, then until the pool has room. `told` is set when the container
+    engine said how it ended.
+    `held` is how long it waited for memory while memory.high held its session up, seconds; while
+    it does so, `waited` is what its whole time of waiting was when that began.
     """
 
     record: Call
@@ -51,12 +85,17 @@ class LiveCall:
     calls_oom: int = 0
     session_oom: int = 0
     oom_told: int = 0
+    held: float = 0.0
+    waited: float | None = None
     hot: bool = False
+    for_room: bool = False
     stall: Stall = field(default_factory=Stall)
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def state(self) -> CallState:
@@ -70,6 +109,15 @@ class LiveCall:
         self.timers.clear()
 
 
+@dataclass(slots=True)
+class Steps:
+    """What stepping remembers from look to look; `timed` says that the next is due in a second."""
+
+    jam: Jam = field(default_factory=Jam)
+    timed: bool = False
+    stopped: bool = False
+
+
 class State:
     """All that is open, by id and by cgroup id."""
 
@@ -80,6 +128,9 @@ class State:
         self._leaves: dict[int, LiveCall] = {}
         self.opening = asyncio.Lock()
         self.fail_opens = 0
+        self.hooks = 0
+        self.hook_faults = 0
+        self.undeclared = 0
 
     def add_session(self, session: LiveSession) -> None:
         """Register a session under its id and its agent's cgroup."""

@@ -1,4 +1,4 @@
-"""Once a second, what no event tells: reserves that move, stalls, CPU spent outside calls.
+"""Once a second, what no event tells: reserves that move, stalls, CPU outside calls, late joins.
 
 Only sessions with something going on are read, and of their calls only the hot ones: those whose
 memory.events.local said that they hit their limit.
@@ -7,7 +7,7 @@ memory.events.local said that they hit their limit.
 import asyncio
 from functools import partial
 
-from agentcg.control import capping, running, sessions
+from agentcg.control import adopting, capping, running, sessions
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.enforce import limits
@@ -43,9 +43,10 @@ async def look_after(core: Core, session: LiveSession) -> None:
     """One session's turn."""
     if session.closing:
         return
+    adopting.catch_up(core, session)
     if core.host.has("memory"):
         await capping.recap(core, session)
-    if session.record.undeclared is Undeclared.CAP:
+    if session.record.undeclared is not Undeclared.OBSERVE:
         await _agent_cpu(core, session)
     for call in [c for c in session.calls.values() if c.hot and c.state in ALIVE]:
         await _stalls(core, call)
@@ -64,7 +65,9 @@ async def _agent_cpu(core: Core, session: LiveSession) -> None:
 
 async def _stalls(core: Core, call: LiveCall) -> None:
     leaf = call.leaf
-    if leaf is None:
+    if leaf is None or call.session.held:
+        # Who is held up waits for others, by our doing: that is no stall at its own limit.
+        call.stall = stall.Stall()
         return
     usage = await core.blocking(counters.read, leaf)
     limit = call.record.grant.memory_limit

@@ -1,8 +1,8 @@
 """Write a grant to its leaf, and caps to a session's halves; say what the host cannot hold.
 
 memory.high stays "max" on leaves: a call that is held below its need thrashes for minutes, and
-its throttle runs with locks held. Lowering memory.max reclaims synchronously, so none of this
-belongs on the event loop.
+its throttle runs with locks held. Only the calls of a session together get one (policy.steps).
+Lowering a limit reclaims synchronously, so none of this belongs on the event loop.
 """
 
 import contextlib
@@ -54,6 +54,11 @@ def apply_caps(*, agent: CgroupDir, calls: CgroupDir, caps: Caps) -> None:
         if value is not None:
             with contextlib.suppress(KnobMissingError):
                 cgroup.write(knob, value)
+
+
+def high(calls: CgroupDir, value: int | None) -> None:
+    """Set the memory.high of a session's calls; None is "max"."""
+    calls.write("memory.high", _amount(value))
 
 
 def weight(cgroup: CgroupDir, value: int) -> None:

@@ -30,6 +30,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "on-pressure": ("on_pressure",),
     "on-end": ("on_end",),
 }
+JOIN = "join"
 HINTS: dict[str, tuple[str, ...]] = {
     "memory": ("memory", "limit"),
     "guarantee": ("memory", "guarantee"),
@@ -53,17 +54,50 @@ def parse_run(options: Sequence[str], argv: Sequence[str], hint: str | None) -> 
         BadValueError: an option is unknown, has no value, or has a value that does not parse;
             the message names it.
     """
-    body: dict[str, Any] = {"on_end": OnEnd.KILL, "command": _command(argv)}
+    body: dict[str, Any] = {"on_end": OnEnd.KILL, "command": command_line(argv)}
+    said_by = hinted(body, hint)
+    for name, value in _pairs(options):
+        if name not in OPTIONS:
+            known = " ".join(f"--{o}" for o in (*OPTIONS, JOIN))
+            raise BadValueError(f"option --{name[:_SHOWN]}: not known; use one of {known}")
+        _put(body, OPTIONS[name], value)
+        said_by[OPTIONS[name]] = f"option --{name}"
+    return made(body, said_by)
+
+
+def joined(options: Sequence[str]) -> str | None:
+    """The call that a process wants to be one more of, instead of a call of its own.
+
+    Raises:
+        BadValueError: with other options; a call that runs has its limits.
+    """
+    pairs = _pairs(options)
+    if not any(name == JOIN for name, _ in pairs):
+        return None
+    if len(pairs) > 1:
+        raise BadValueError(f"option --{JOIN}: stands alone, as the call has its limits already")
+    return pairs[0][1]
+
+
+def hinted(body: dict[str, Any], hint: str | None) -> dict[tuple[str, ...], str]:
+    """Put what AGENT_RESOURCE_HINT says into a body; returns which words said what.
+
+    Raises:
+        BadValueError: it names what is not known, or gives no value.
+    """
     said_by: dict[tuple[str, ...], str] = {}
     for name, value in _hints(hint):
         _put(body, HINTS[name], value)
         said_by[HINTS[name]] = f"AGENT_RESOURCE_HINT {name}"
-    for name, value in _pairs(options):
-        if name not in OPTIONS:
-            known = " ".join(f"--{o}" for o in OPTIONS)
-            raise BadValueError(f"option --{name[:_SHOWN]}: not known; use one of {known}")
-        _put(body, OPTIONS[name], value)
-        said_by[OPTIONS[name]] = f"option --{name}"
+    return said_by
+
+
+def made(body: dict[str, Any], said_by: dict[tuple[str, ...], str]) -> Intent:
+    """Check a body that was put together from words; `said_by` tells whose a bad value is.
+
+    Raises:
+        BadValueError: a value does not parse.
+    """
     try:
         return CallBody.model_validate(body).intent()
     except ValidationError as e:
@@ -75,7 +109,7 @@ def parse_run(options: Sequence[str], argv: Sequence[str], hint: str | None) -> 
         ) from e
 
 
-def _command(argv: Sequence[str]) -> str:
+def command_line(argv: Sequence[str]) -> str:
     """The line to remember; what it looks like is never a reason not to run it."""
     line = " ".join(argv)[:_COMMAND_MAX].encode("utf-8", "backslashreplace").decode("utf-8")
     return line[:_COMMAND_MAX]

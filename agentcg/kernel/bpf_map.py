@@ -3,8 +3,10 @@
 import ctypes
 import errno
 import fcntl
+import math
 import os
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -147,6 +149,7 @@ class RingBuffer:
         """Hand each record to `take`, which runs inside `consume`."""
         self._take = take
         self._error: Exception | None = None
+        self._until = math.inf
         self._callback = libbpf.SAMPLE(self._sample)  # libbpf holds no reference to it
         made = libbpf.lib().ring_buffer__new(source.fd, self._callback, None, None)
         self._pointer: int | None = libbpf.pointer(made, f"reading ring buffer {source.name}")
@@ -165,6 +168,17 @@ class RingBuffer:
             raise error
         return libbpf.checked(count, "reading a ring buffer")
 
+    def turn(self, seconds: float) -> bool:
+        """Take what is there for so long, one record at least; whether that cut it short."""
+        self._until = time.monotonic() + seconds
+        try:
+            self.consume()
+        except _CutError:
+            return True
+        finally:
+            self._until = math.inf
+        return False
+
     def close(self) -> None:
         """Let go of it; not inside `take`."""
         pointer, self._pointer = self._pointer, None
@@ -181,5 +195,12 @@ class RingBuffer:
             self._take(ctypes.string_at(data, size))
         except Exception as error:  # noqa: BLE001 - C code cannot pass it on; consume does
             self._error = error
-            return -errno.ECANCELED
-        return 0
+        else:
+            if time.monotonic() < self._until:
+                return 0
+            self._error = _CutError()
+        return -errno.ECANCELED  # which counts the record as taken all the same
+
+
+class _CutError(Exception):
+    """The turn is over."""

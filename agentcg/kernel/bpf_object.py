@@ -19,6 +19,7 @@ from agentcg.errors import BadValueError, BpfError, UnavailableError, Unsupporte
 from agentcg.kernel import libbpf
 from agentcg.kernel.bpf_link import Link
 from agentcg.kernel.bpf_map import Map
+from agentcg.kernel.bpf_run import Command
 
 _PACKAGE = Path(__file__).parents[1]
 _KIND_VAR, _KIND_DATASEC = 14, 15
@@ -81,6 +82,12 @@ class Object:
         self._not_loaded(f"reuse map {name}")
         answer = libbpf.lib().bpf_map__reuse_fd(self._map(name), instead.fd)
         libbpf.checked(answer, f"{self.path.name}: reusing map {name}")
+
+    def resize(self, name: str, entries: int) -> None:
+        """Make a map for so many entries, before loading."""
+        self._not_loaded(f"resize map {name}")
+        answer = libbpf.lib().bpf_map__set_max_entries(self._map(name), entries)
+        libbpf.checked(answer, f"{self.path.name}: resizing map {name}")
 
     def load(self, log: Path | None = None) -> None:
         """Load programs and maps into the kernel; what it refuses is told in full in file `log`.
@@ -217,6 +224,13 @@ class Program:
         if not made:
             raise BpfError(_because(f"attaching {self.name}", heard), code)
         return Link(made, self.name)
+
+    def command(self) -> Command:
+        """The loaded program, to be run; the caller closes it."""
+        _ = self._parent.handle
+        fd: int = libbpf.lib().bpf_program__fd(self._pointer)
+        libbpf.checked(fd, f"{self._parent.path.name}: {self.name} is not loaded")
+        return Command(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0), self.name)
 
 
 def need_struct_ops() -> None:

@@ -12,11 +12,13 @@ _U64, _U32, _S32 = ctypes.c_uint64, ctypes.c_uint32, ctypes.c_int32
 
 
 class Policy(ctypes.Structure):
-    """struct policy: one call's grant, keyed by the id of the call's cgroup."""
+    """struct policy: a grant, keyed by the id of its cgroup."""
 
     _fields_ = (
         ("pool", _U64),
-        ("guarantee", _U64),
+        ("session", _U64),
+        ("free", _U64),
+        ("kept", _U64),
         ("burst", _U64),
         ("refill", _U64),
         ("max_delay", _U64),
@@ -35,13 +37,12 @@ class Pool(ctypes.Structure):
     )
 
 
-class Member(ctypes.Structure):
-    """struct member: which call a cgroup belongs to, and how many levels above it the pool is."""
+class GrantRecord(ctypes.Structure):
+    """struct grant: what the program `grant` is run with."""
 
     _fields_ = (
-        ("call", _U64),
-        ("up", _U32),
-        ("zero", _U32),
+        ("cgroup", _U64),
+        ("policy", Policy),
     )
 
 
@@ -52,11 +53,13 @@ class Tally(ctypes.Structure):
         ("charges", _U64),
         ("trips", _U64),
         ("throttled", _U64),
+        ("capped", _U64),
         ("longest", _U64),
         ("credit", _U64),
         ("credit_at", _U64),
         ("unused", _U64),
         ("told", _U64),
+        ("full", _U64),
         ("held", _U32),
         ("refused", _U32),
     )
@@ -71,7 +74,22 @@ class Control(ctypes.Structure):
     )
 
 
-class ThrottledEvent(ctypes.Structure):
+EVENT_THROTTLED, EVENT_STUCK = 1, 2
+
+
+class Farewell(ctypes.Structure):
+    """struct farewell: how the scheduler ended."""
+
+    _fields_ = (
+        ("code", ctypes.c_int64),
+        ("kind", _U32),
+        ("zero", _U32),
+        ("reason", ctypes.c_char * 64),
+        ("message", ctypes.c_char * 128),
+    )
+
+
+class EventRecord(ctypes.Structure):
     """struct event: a record of the ring buffer."""
 
     _fields_ = (
@@ -82,4 +100,43 @@ class ThrottledEvent(ctypes.Structure):
         ("delay", _U64),
         ("kind", _U32),
         ("pid", _U32),
+    )
+
+
+SEEN_FORK, SEEN_EXEC, SEEN_EXIT = 1, 2, 3
+
+
+class SeenRecord(ctypes.Structure):
+    """struct seen: what the observer tells of a process."""
+
+    _fields_ = (
+        ("agent", _U64),
+        ("start", _U64),
+        ("pid", _U32),
+        ("parent", _U32),
+        ("what", _U32),
+        ("args", _U32),
+        ("env", _U32),
+        ("zero", _U32),
+    )
+
+
+class SeenExecRecord(ctypes.Structure):
+    """struct seen_exec: the same of an exec, with what it was given."""
+
+    _fields_ = (
+        ("seen", SeenRecord),
+        ("args", ctypes.c_char * 2048),
+        ("env", ctypes.c_char * 8192),
+    )
+
+
+class Watched(ctypes.Structure):
+    """struct watched: a cgroup that the observer watches; 0 is all together."""
+
+    _fields_ = (
+        ("second", _U64),
+        ("dropped", _U64),
+        ("count", _U32),
+        ("zero", _U32),
     )

@@ -1,6 +1,7 @@
 """Pins: names in a bpf file system that keep links and maps alive when the daemon is not.
 
     <base>/<set>/<digest of the object>/links/<link>
+                                       /commands/<program that the daemon runs>
                                        /maps/<map>
 
 A map needs its pin as much as a link: a map that no process holds loses its timers and task works,
@@ -20,10 +21,12 @@ from agentcg.errors import BpfError, UnsupportedError
 from agentcg.kernel import statfs
 from agentcg.kernel.bpf_link import Link
 from agentcg.kernel.bpf_map import Map
+from agentcg.kernel.bpf_run import Command
 
 BASE = Path("/sys/fs/bpf/agentcg")
 _BPF_FS_MAGIC = 0xCAFE4A11
 _UNFINISHED = "unfinished"
+_KINDS = ("links", "commands", "maps")
 
 
 def digest(path: Path) -> str:
@@ -33,17 +36,17 @@ def digest(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The links and maps of a pinned set, open."""
+    """What is in a pinned set, open."""
 
     links: Mapping[str, Link]
     maps: Mapping[str, Map]
+    commands: Mapping[str, Command]
 
     def close(self) -> None:
         """Let go of all; they stay pinned."""
-        for link in self.links.values():
-            link.close()
-        for one in self.maps.values():
-            one.close()
+        for kind in (self.links, self.commands, self.maps):
+            for one in kind.values():
+                one.close()
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +83,13 @@ class Pins:
             return {one.parent.name: one.name for one in versions if one.name != _UNFINISHED}
 
     def pin(
-        self, name: str, version: str, *, links: Mapping[str, Link], maps: Mapping[str, Map]
+        self,
+        name: str,
+        version: str,
+        *,
+        links: Mapping[str, Link],
+        maps: Mapping[str, Map],
+        commands: Mapping[str, Command],
     ) -> None:
         """Pin a set that is not there yet: all of it, or nothing."""
         folder = self.base / name
@@ -88,12 +97,11 @@ class Pins:
         _drop(making)
         try:
             with _words("making", making):
-                for kind in ("maps", "links"):
+                for kind in _KINDS:
                     (making / kind).mkdir(mode=0o700, parents=True)
-            for label, one in maps.items():
-                one.pin(making / "maps" / _file_name(label))
-            for label, link in links.items():
-                link.pin(making / "links" / _file_name(label))
+            for kind, those in (("maps", maps), ("commands", commands), ("links", links)):
+                for label, one in those.items():
+                    one.pin(making / kind / _file_name(label))
             with _words("naming", folder / version):
                 making.rename(folder / version)
         except BaseException:
@@ -106,13 +114,15 @@ class Pins:
         if not folder.is_dir():
             return None
         with contextlib.ExitStack() as undo, _words("opening", folder):
-            links, maps = {}, {}
+            links, maps, commands = {}, {}, {}
             for path in sorted((folder / "maps").iterdir()):
                 maps[path.name] = undo.enter_context(Map.open(path))
+            for path in sorted((folder / "commands").iterdir()):
+                commands[path.name] = undo.enter_context(Command.open(path))
             for path in sorted((folder / "links").iterdir()):
                 links[path.name] = undo.enter_context(Link.open(path))
             undo.pop_all()
-            return Adopted(links, maps)
+            return Adopted(links, maps, commands)
 
     def remove(self, name: str) -> None:
         """Remove the set in every version, links first; nothing of it may be there."""
@@ -125,7 +135,7 @@ class Pins:
 
 def _drop(version: Path) -> None:
     # Links before maps: no program ever runs without its maps' user.
-    for kind in ("links", "maps"):
+    for kind in _KINDS:
         for one in _entries(version / kind):
             with _words("removing", one):
                 one.unlink()

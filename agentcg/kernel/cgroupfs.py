@@ -23,7 +23,7 @@ from agentcg.kernel.statfs import CGROUP2_SUPER_MAGIC, filesystem_type
 _DIR = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class _Descriptor:
+class Descriptor:
     """A descriptor that is closed with its last reference.
 
     So a close() while another thread is between looking it up and using it waits for that
@@ -48,7 +48,7 @@ class CgroupDir:
 
     def __init__(self, fd: int, path: Path) -> None:
         """Take over `fd`; use `open`, `child` or `make` instead."""
-        self._held: _Descriptor | None = _Descriptor(fd)
+        self._held: Descriptor | None = Descriptor(fd)
         self.path = path
         self._id = os.fstat(fd).st_ino
 
@@ -252,7 +252,7 @@ class CgroupDir:
         """Close the descriptor; the cgroup stays. Harmless when repeated."""
         self._held = None
 
-    def _lend(self) -> "_Descriptor":
+    def _lend(self) -> "Descriptor":
         """Return the descriptor for the time of one call, as a local of the caller."""
         held = self._held
         if held is None:
@@ -269,6 +269,9 @@ class CgroupDir:
         # ENODEV: the file was opened before the removal. But io.max gives it for an unknown device
         # and subtree_control ENOENT for an unknown controller, so ask before calling it gone.
         gone = error.errno in {errno.ENOENT, errno.ENODEV} and not self.exists()
+        if value is None and error.errno == errno.ENODEV and not gone:
+            # rmdir takes a cgroup's controllers away before the cgroup.* files.
+            return KnobMissingError(self.path / knob, None, error.strerror, error.errno)
         return _wrapped(error, self.path / knob, value, gone=gone)
 
 

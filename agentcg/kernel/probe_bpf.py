@@ -23,6 +23,7 @@ OBJECTS = {
     "bpf.cgroup_storage": ("probe_cgroup_storage", "a program may use it"),
     "bpf.task_work": ("probe_task_work", "a program may ask for a callback"),
     "sched_ext": ("probe_sched_ext", "a scheduler was loaded, and not attached"),
+    "sched_ext.server": ("probe_ext_server", "its tasks keep a part of each CPU beside others"),
 }
 _ATTACHED = {"bpf.tripwire": "probe_tripwire"}
 

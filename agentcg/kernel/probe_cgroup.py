@@ -24,7 +24,7 @@ _WITHOUT = {
     "systemd mounts with it, `docker run --cgroupns=host` takes it away",
 }
 _V1_NAME = {"io": "blkio"}
-_TRIED = ("cgroup.kill", "cgroup.freeze", "memory.peak", "psi", "psi.window")
+_TRIED = ("cgroup.kill", "cgroup.freeze", "memory.peak", "memory.high", "psi", "psi.window")
 
 
 def mechanisms(root: Path, proc: Path) -> Iterator[Mechanism]:
@@ -103,6 +103,7 @@ def _tried(top: CgroupDir) -> Iterator[Mechanism]:
             yield _written(cgroup, "cgroup.kill", "1")
             yield _written(cgroup, "cgroup.freeze", "0")
             yield _peak(cgroup)
+            yield _written(cgroup, "memory.high", "max")
             yield _trigger(cgroup, "psi", 2_000_000)
             yield _trigger(cgroup, "psi.window", 500_000)
     finally:

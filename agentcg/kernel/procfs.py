@@ -10,6 +10,7 @@ from typing import Literal
 from agentcg.errors import BadValueError, DeniedError, ProcessGoneError, UnsupportedError
 
 PROC = Path("/proc")
+_INITIAL_PIDS = 0xEFFFFFFC  # PROC_PID_INIT_INO, the inode of the initial pid namespace
 
 # Positions in /proc/PID/stat counted after the parenthesised name, which may itself hold
 # blanks and parentheses; field numbers of proc_pid_stat(5) minus 3.
@@ -39,6 +40,14 @@ def exit_code(pid: int) -> int:
 def thread_count(pid: int) -> int:
     """Return the number of threads."""
     return int(_stat(pid)[_THREADS])
+
+
+def process_of(number: int) -> int:
+    """Return the process that has a number, as its own or as that of one of its threads."""
+    for line in _read(number, "status").splitlines():
+        if line.startswith("Tgid:"):
+            return int(line[5:])
+    raise ProcessGoneError(number, "it exited")
 
 
 def has_children(pid: int) -> bool:
@@ -82,6 +91,24 @@ def comm(pid: int) -> str:
     return _read(pid, "comm").removesuffix("\n")
 
 
+def arguments(pid: int, most: int) -> bytes:
+    """Return the beginning of what it was started with, each argument with a NUL behind it.
+
+    A process can keep whoever reads this, or its environment, waiting for ever.
+    """
+    return _beginning(pid, "cmdline", most)
+
+
+def environment(pid: int, most: int) -> bytes:
+    """Return the beginning of its environment as it was started, NAME=value and NUL."""
+    return _beginning(pid, "environ", most)
+
+
+def pids() -> list[int]:
+    """Return the processes of this pid namespace; some may be gone already."""
+    return [int(entry.name) for entry in os.scandir(PROC) if entry.name.isdecimal()]
+
+
 def set_oom_score_adj(pid: int, value: int) -> int:
     """Raise oom_score_adj to `value` (-1000..1000), never lower it; returns what it is now."""
     if not -1000 <= value <= 1000:
@@ -104,6 +131,25 @@ def ns_id(pid: int, kind: Literal["user", "pid", "cgroup", "mnt", "net"]) -> int
         raise DeniedError(f"process {pid}: its namespaces are not ours to read") from error
     except (FileNotFoundError, ProcessLookupError) as error:
         raise _gone(pid, error) from error
+
+
+def in_initial_pids() -> bool:
+    """Whether pids are here what they are to the kernel itself."""
+    return ns_id(os.getpid(), "pid") == _INITIAL_PIDS
+
+
+def numbers_until(pid: int) -> int:
+    """How many processes or threads this pid namespace may start until a freed pid is used again.
+
+    The kernel gives numbers in order, and begins anew at the end of them.
+    """
+    last = int((PROC / "loadavg").read_text().split()[-1])
+    return (pid - last - 1) % pid_max()
+
+
+def pid_max() -> int:
+    """Return how many numbers there are for processes."""
+    return int((PROC / "sys/kernel/pid_max").read_text())
 
 
 def memory_total() -> int:
@@ -140,6 +186,14 @@ def _read(pid: int, name: str) -> str:
         # The bytes of a name are the process's choice.
         return (PROC / str(pid) / name).read_text("utf-8", "surrogateescape")
     except (FileNotFoundError, ProcessLookupError) as error:
+        raise _gone(pid, error) from error
+
+
+def _beginning(pid: int, name: str, most: int) -> bytes:
+    try:
+        with (PROC / str(pid) / name).open("rb", buffering=0) as file:
+            return file.read(most)
+    except OSError as error:
         raise _gone(pid, error) from error
 
 

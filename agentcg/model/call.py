@@ -41,7 +41,8 @@ class Call:
     """The record of one call. Times are Unix seconds; `start_ticks` guards against pid reuse.
 
     `by_peer` marks a call whose process waits on the connection that declared it: if that is
-    lost before the start, nobody will ever start it. `placement` is what the kernel took to move
+    lost before the start, nobody will ever start it. `observed`: nobody declared it, the observer
+    found its process and moved it here. `placement` is what the kernel took to move
     that process, in seconds. `calls_oom` and `session_oom` are those levels' own counters of
     memory.events.local when the call was declared: what is above them happened beside the call.
     """
@@ -59,6 +60,7 @@ class Call:
     start_ticks: int | None = None
     cgroup_id: int | None = None
     by_peer: bool = False
+    observed: bool = False
     placement: float | None = None
     calls_oom: int = 0
     session_oom: int = 0

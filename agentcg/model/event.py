@@ -22,8 +22,11 @@ class Kind(StrEnum):
     CALL_LINGERING = "call.lingering"
     CALL_CLOSED = "call.closed"
     PRESSURE = "pressure"
+    POOL_FULL = "pool.full"
+    AGENT_THROTTLED = "agent.throttled"
     AGENT_OOM = "agent.oom"
     FAIL_OPEN = "agent.unmanaged"
+    UNDECLARED = "agent.undeclared"
     DAEMON = "daemon"
     LOST = "lost"
 
@@ -36,6 +39,11 @@ class About:
     data: Mapping[str, str] = field(default_factory=dict)
 
 
+_THROTTLED = {
+    "memory": "what it uses, bytes",
+    "room": "what the pool has left for it, bytes",
+    "delay": "how long this batch of 256 KiB waits at most, seconds",
+}
 _OOM = {
     "oom_kill": "processes that the OOM killer took from it so far",
     "peak": "the most memory that it used, bytes",
@@ -57,12 +65,17 @@ ABOUT: Mapping[Kind, About] = {
         },
     ),
     Kind.CALL_THROTTLED: About(
-        "The governor holds the call's memory growth up; told at most once a second.",
-        {
-            "memory": "what it uses, bytes",
-            "room": "what the pool has left for it, bytes",
-            "delay": "how long this batch of 256 KiB waits at most, seconds",
-        },
+        "The call's memory growth is held up: the pool is tight. By BPF (tier T1) told at most "
+        "once a second, with `room` and `delay`; by memory.high when it begins, with `high`.",
+        {**_THROTTLED, "high": "memory.high of its session's calls, bytes"},
+    ),
+    Kind.AGENT_THROTTLED: About(
+        "Work that was not declared is held up by BPF (tier T1); told at most once a second.",
+        _THROTTLED,
+    ),
+    Kind.POOL_FULL: About(
+        "The pool has no room for longer than a batch may wait, and the call has to give memory "
+        "back or is killed; `text` says which and why."
     ),
     Kind.CALL_OOM: About("The OOM killer took processes of the call.", _OOM),
     Kind.CALL_ENDED: About(
@@ -84,6 +97,16 @@ ABOUT: Mapping[Kind, About] = {
     ),
     Kind.AGENT_OOM: About("Undeclared work in the agent's cgroup was killed for memory.", _OOM),
     Kind.FAIL_OPEN: About("A command of the session runs without a call; `text` says why."),
+    Kind.UNDECLARED: About(
+        "The observer saw the agent start a command outside any call; `text` is what is kept of "
+        "it. At most `observer.places` a second of one session are told.",
+        {
+            "pid": "its number on the host",
+            "reason": "what it is taken for a command by: words, time, or undeclared",
+            "call_id": "the announced call that it is taken for, or null",
+            "untold": "how many before it were not told",
+        },
+    ),
     Kind.DAEMON: About("Something about the daemon itself, or what it could not do; in `text`."),
     Kind.LOST: About(
         "This reader was too slow, or asked for what is forgotten.", {"lost": "events missed"}

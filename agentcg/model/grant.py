@@ -6,14 +6,23 @@ from dataclasses import dataclass, field
 from agentcg.model.intent import CpuClass, OnEnd
 
 ENFORCED = "ok"
+GUARANTEE = "memory.guarantee"
+THROTTLE = "memory.throttle"  # the knob by which growth is held up
+
+
+def holds(how: str) -> bool:
+    """Whether an entry of `Grant.enforced` says that the knob is held."""
+    return how.partition(":")[0] == ENFORCED
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The answer to an intent. Bytes, seconds, counts; None means "no limit of its own".
 
-    `enforced` has one entry per knob: "ok", or "unsupported: why". `notes` say in words where the
-    grant is less than the intent.
+    `enforced` has one entry per knob: "ok" (perhaps with how: "ok: by memory.high"), or
+    "unsupported: why". `notes` say in words where the
+    grant is less than the intent, `source` where from what has that nobody declared, by knob:
+    "learned: ...".
     """
 
     memory_guarantee: int = 0
@@ -29,3 +38,4 @@ class Grant:
     env: Mapping[str, str] = field(default_factory=dict)
     enforced: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    source: Mapping[str, str] = field(default_factory=dict)

@@ -13,7 +13,9 @@ class Cause(StrEnum):
     PIDS = "pids"
     DEADLINE = "deadline"
     STALL = "stall"
+    PRESSURE = "pressure"
     REQUEST = "request"
+    ORPHANED = "orphaned"
     NEVER_STARTED = "never-started"
     UNKNOWN = "unknown"
 
@@ -33,7 +35,7 @@ class Outcome:
     """Seconds and bytes; None means "not known", never zero.
 
     `peak` is the leaf's memory.peak, `throttled` the time cpu.max held it back, `held`
-    that for which its threads were kept from growing (in sum; tier T1), `oom_kills` how
+    that for which it was kept from growing (tier T1: in sum over its threads), `oom_kills` how
     often the kernel's OOM killer took one of its processes. `limit` is the call's own memory limit,
     `level_limit` the one that was hit.
     """

@@ -19,6 +19,7 @@ class Undeclared(StrEnum):
 
     OBSERVE = "observe"
     CAP = "cap"
+    PLACE = "place"  # cap, and move commands into calls of their own
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,10 @@ class CallView:
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
-    """A session, its open calls, and the memory figures that its caps follow from; bytes."""
+    """A session, its open calls, and the memory figures that its caps follow from; bytes.
+
+    `undeclared` counts the commands that were seen outside calls since the daemon looks.
+    """
 
     session: Session
     open_calls: int
@@ -27,6 +30,7 @@ class SessionView:
     reserve: int | None = None
     calls_limit: int | None = None
     agent_limit: int | None = None
+    undeclared: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,9 @@ class CallBody(Body):
         None, description="At most the session's, which is the default."
     )
     on_pressure: OnPressure = Field(
-        OnPressure.THROTTLE, description="A preference, kept with the call; nothing acts on it yet."
+        OnPressure.THROTTLE,
+        description="When the pool has no room for it: wait, be frozen until there is, or be "
+        "killed. A preference: where nobody can go on, one is killed.",
     )
     on_end: OnEnd = Field(
         OnEnd.KEEP,
@@ -201,5 +203,7 @@ class SessionBody(Body):
     priority: Priority = Field(0, description="The highest that its calls may have.")
     budget: BudgetBody = BudgetBody()
     undeclared: Undeclared = Field(
-        Undeclared.CAP, description="What holds for work outside any call."
+        Undeclared.CAP,
+        description="What holds for work outside any call. `place`: what is started undeclared "
+        "is moved into a call of its own once it runs.",
     )

@@ -6,26 +6,31 @@ from dataclasses import dataclass
 
 from agentcg import units
 from agentcg.errors import BadValueError, LimitError
-from agentcg.model.grant import Grant
+from agentcg.model.grant import GUARANTEE, Grant
 from agentcg.model.intent import CpuClass, Intent
 from agentcg.model.session import Budget, Session
 from agentcg.policy.advice import Most
 from agentcg.policy.environment import hints
+from agentcg.policy.learned import WORTH, Learned
 from agentcg.policy.priority import weight
 
-_CLASS_WEIGHT = {CpuClass.INTERACTIVE: 300, CpuClass.NORMAL: 100, CpuClass.BATCH: 30}
+CLASS_WEIGHT = {CpuClass.INTERACTIVE: 300, CpuClass.NORMAL: 100, CpuClass.BATCH: 30}
 LINGER_WEIGHT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a session has left: guaranteed bytes in use, open calls, CPUs, calls per CPU."""
+    """What a session has left: guaranteed bytes in use, open calls, CPUs, calls per CPU.
+
+    `learned` of the guaranteed bytes nobody asked for.
+    """
 
     calls_limit: int | None
     guaranteed: int
     open_calls: int
     cpus: frozenset[int]
     cpu_load: Mapping[int, int]
+    learned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,18 @@ class Defaults:
     deadline: float | None
 
 
-def admit(intent: Intent, session: Session, room: Room, defaults: Defaults) -> Grant:
+def admit(
+    intent: Intent,
+    session: Session,
+    room: Room,
+    defaults: Defaults,
+    learned: Learned | None = None,
+) -> Grant:
     """Decide what a call gets.
 
     A wish above the budget is cut and the grant's notes say so; nothing is refused for asking
-    too much, because a call that runs and is told of its limit is worth more than none.
+    too much, because a call that runs and is told of its limit is worth more than none. `learned`
+    stands in where the intent asks for no guarantee.
 
     Raises:
         LimitError: the session has as many open calls as it may have.
@@ -55,6 +67,11 @@ def admit(intent: Intent, session: Session, room: Room, defaults: Defaults) -> G
     notes: list[str] = []
     limit = _limit(intent, session, room, defaults, notes)
     guarantee = _guarantee(intent, session, room, limit, notes)
+    source = {}
+    if learned is not None and (kept := _kept(learned, session, room, limit)) >= WORTH:
+        cut = "its limit" if kept == limit else "what is left for such guarantees"
+        words = str(learned) if kept == learned.peak else f"{learned}, cut to {cut}"
+        guarantee, source = kept, {GUARANTEE: words}
     cpus = _cpus(intent.cpu.cores, room, notes)
     priority = intent.priority if intent.priority is not None else session.priority
     if priority > session.priority:
@@ -65,7 +82,7 @@ def admit(intent: Intent, session: Session, room: Room, defaults: Defaults) -> G
         memory_limit=limit,
         pids=_pids(intent, session, defaults, notes),
         cpu_class=intent.cpu.cpu_class,
-        cpu_weight=intent.cpu.weight or weight(_CLASS_WEIGHT[intent.cpu.cpu_class], priority),
+        cpu_weight=intent.cpu.weight or weight(CLASS_WEIGHT[intent.cpu.cpu_class], priority),
         cpus=cpus,
         io_weight=intent.io_weight,
         deadline=intent.deadline or defaults.deadline,
@@ -73,6 +90,7 @@ def admit(intent: Intent, session: Session, room: Room, defaults: Defaults) -> G
         on_end=intent.on_end,
         env=hints(len(cpus) if cpus is not None else None),
         notes=tuple(notes),
+        source=source,
     )
 
 
@@ -132,6 +150,13 @@ def _guarantee(
             f"{why}"
         )
     return granted
+
+
+def _kept(learned: Learned, session: Session, room: Room, limit: int | None) -> int:
+    """The guarantee that is learned: half of the budget is left to those who declare theirs."""
+    budget = session.budget.guarantee or 0
+    left = min(budget - room.guaranteed, budget // 2 - room.learned)
+    return min(learned.peak, left, learned.peak if limit is None else limit)
 
 
 def _cpus(cores: float | None, room: Room, notes: list[str]) -> frozenset[int] | None:

@@ -34,7 +34,13 @@ def advise(call: Call, outcome: Outcome, most: Most) -> str:
     match outcome.cause:
         case Cause.OOM | Cause.STALL:
             return _memory(outcome, most)
-        case Cause.DEADLINE | Cause.REQUEST:
+        case Cause.PRESSURE:
+            return (
+                f"Killed to make room: the memory that it shares with others was full, and it held "
+                f"more than it was guaranteed{_size(', with a peak of', outcome.peak)}. "
+                f"Try again later with less at once, or declare a guarantee."
+            )
+        case Cause.DEADLINE | Cause.REQUEST | Cause.ORPHANED:
             return _stopped(call, outcome)
         case Cause.EXITED | Cause.SIGNALLED | Cause.PIDS:
             return _ended(call, outcome, most)
@@ -120,6 +126,12 @@ def _stopped(call: Call, outcome: Outcome) -> str:
             f"Killed on request{_time(' after', outcome.wall)}. "
             f"Nothing is left of it: declare a new call to run it again."
         )
+    if outcome.cause is Cause.ORPHANED:
+        return (
+            f"Killed because nobody waited for it any more: its docker exec was ended"
+            f"{_time(' after', outcome.wall)}. Give it more time, or split the work into "
+            f"shorter calls."
+        )
     deadline = call.grant.deadline
     longer = deadline is None or 2 * deadline <= _LONGEST
     ask = f", or ask for a deadline{_time(' of', deadline and 2 * deadline)}" if longer else ""
@@ -159,6 +171,13 @@ def _signalled(outcome: Outcome) -> str:
         f"Ended by {_signal(outcome.signal)}, not by a resource limit{_figures(outcome)}. "
         f"Look for the cause in its own output."
     )
+
+
+def held_back(outcome: Outcome) -> bool:
+    """Whether a call that ended by itself was close to a limit, or was slowed down by one."""
+    close = bool(outcome.peak and outcome.limit and outcome.peak > 0.9 * outcome.limit)
+    slow = max(outcome.throttled or 0, outcome.held or 0)
+    return close or bool(outcome.wall and slow > 0.25 * outcome.wall)
 
 
 def _exited(outcome: Outcome, most: Most) -> str:

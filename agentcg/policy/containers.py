@@ -13,8 +13,9 @@ from pathlib import PurePosixPath
 from agentcg import units
 from agentcg.errors import BadValueError
 from agentcg.model.container import Container
+from agentcg.model.rule import DockerRule
 from agentcg.model.wire import BudgetBody, SessionBody
-from agentcg.settings import DockerRule, Sessions
+from agentcg.settings import Sessions
 
 LABEL = "agentcg.session"
 PRIORITY = "agentcg.priority"

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from docker.types.daemon import CancellableStream
 
 TIMEOUT = 10
+_ACTIONS = ("start", "die", "exec_die")
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """A container started or died. `action` is "start" or "die"."""
+    """A container started or died, or an exec in it did: "start", "die" or "exec_die"."""
 
     action: str
     container: str
+    exec_id: str = ""
+    exit_code: int = 0
 
 
 class Engine:
@@ -57,12 +60,23 @@ class Engine:
         with self._client() as client:
             return [str(c["Id"]) for c in client.containers()]
 
+    def attached(self, exec_id: str) -> bool:
+        """Whether an exec runs, and was started by a client that wanted to hear of it."""
+        with self._client() as client:
+            raw = client.exec_inspect(exec_id)
+        return bool(raw.get("Running") and (raw.get("OpenStdout") or raw.get("OpenStderr")))
+
+    def runtimes(self) -> dict[str, Any]:
+        """The OCI runtimes that it knows, by name."""
+        with self._client() as client:
+            return dict(client.info().get("Runtimes") or {})
+
     @contextlib.contextmanager
     def events(self) -> Iterator["Events"]:
-        """Subscribe to starts and deaths; subscribed already when this is entered."""
+        """Subscribe to what `Happening` is about; subscribed already when this is entered."""
         with self._client() as client:
             stream = client.events(
-                decode=True, filters={"type": ["container"], "event": ["start", "die"]}
+                decode=True, filters={"type": ["container"], "event": list(_ACTIONS)}
             )
             events = Events(stream)
             try:
@@ -115,8 +129,15 @@ class Events:
         for event in self._stream:
             actor = event.get("Actor") or {}
             action, container = event.get("Action"), actor.get("ID")
-            if action in ("start", "die") and isinstance(container, str):
-                yield Happening(action, container)
+            if action in _ACTIONS and isinstance(container, str):
+                about = actor.get("Attributes") or {}
+                code = str(about.get("exitCode", ""))
+                yield Happening(
+                    action,
+                    container,
+                    str(about.get("execID", "")),
+                    int(code) if code.isdecimal() else 0,
+                )
 
     def close(self) -> None:
         """End it. Harmless when repeated, or when the engine has gone."""

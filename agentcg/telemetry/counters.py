@@ -58,14 +58,24 @@ def cpu_seconds(cgroup: CgroupDir) -> float | None:
 
 def full_pressure(cgroup: CgroupDir) -> float | None:
     """Percent of the last 10 s in which every task waited for memory."""
+    found = _pressure(cgroup)
+    return None if found is None or found.full is None else found.full.avg10
+
+
+def waited(cgroup: CgroupDir) -> float | None:
+    """Seconds in which some task waited for memory, since the cgroup was made."""
+    found = _pressure(cgroup)
+    return None if found is None else found.some.total / 1e6
+
+
+def _pressure(cgroup: CgroupDir) -> parse.Pressure | None:
     try:
-        full = parse.pressure(cgroup.read("memory.pressure")).full
+        return parse.pressure(cgroup.read("memory.pressure"))
     except CgroupGoneError:
         raise
     except (CgroupError, BadValueError):
         # Without PSI (psi=0, or cgroup.pressure 0) the file is missing or cannot be read.
         return None
-    return None if full is None else full.avg10
 
 
 def _keyed(cgroup: CgroupDir, knob: str) -> dict[str, int]:

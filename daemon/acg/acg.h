@@ -17,6 +17,9 @@ int bad_usage(void);
 
 /* Subcommands. argv[0] is the subcommand's name; the result is the exit status. */
 int acg_run(int argc, char **argv);
+int acg_shell(int argc, char **argv);
+int acg_hook(int argc, char **argv);
+int acg_runc(int argc, char **argv);
 int acg_pause(int argc, char **argv);
 
 #endif

@@ -3,7 +3,7 @@
  * A connection to the daemon, under one deadline for all that is done on it.
  *
  * Why one deadline and not one per step: a daemon that drips a byte a second would
- * hold the agent for ever. Why the path is compiled in: the caller's environment
+ * hold the agent for ever. Why the paths are compiled in: the caller's environment
  * must not choose who is asked.
  *
  * Signals keep their dispositions, so one that ends acg ends it while it waits, and
@@ -12,7 +12,9 @@
  * Limits: one thread, no child: the daemon moves only such a process.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,7 +25,7 @@
 
 #define RETRY_MS 5
 
-static int64_t now_ms(void)
+int64_t now_ms(void)
 {
 	struct timespec t;
 
@@ -59,16 +61,31 @@ static bool is_down(void)
 	return !lstat(ACG_DIR "/down", &st);
 }
 
+/* The daemon has a write lock on this file from when it is ready; the kernel takes the lock
+ * back at its death, while systemd goes on listening for it. Who cannot write the file can
+ * have no such lock. Without the file there has been no daemon yet: one may be starting. */
+static bool is_dead(void)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	int fd = open(ACG_DIR "/alive", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool dead;
+
+	if (fd < 0)
+		return false;
+	dead = !fcntl(fd, F_GETLK, &lock) && lock.l_type == F_UNLCK;
+	close(fd);
+	return dead;
+}
+
 /* EAGAIN is a full backlog: a busy daemon, not a dead one. The kernel offers no
  * event for room in it, and a blocking connect has no deadline everywhere. */
-static bool connect_retry(const struct conn *c)
+static bool connect_retry(const struct conn *c, const char *path)
 {
-	const struct sockaddr_un addr = {
-		.sun_family = AF_UNIX,
-		.sun_path = ACG_DIR "/sock",
-	};
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
-	_Static_assert(sizeof(ACG_DIR "/sock") <= sizeof(addr.sun_path), "ACG_DIR is too long");
+	_Static_assert(sizeof(ACG_AGENT) <= sizeof(addr.sun_path), "ACG_DIR is too long");
+	_Static_assert(sizeof(ACG_ADMIN) <= sizeof(addr.sun_path), "ACG_ADMIN is too long");
+	memcpy(addr.sun_path, path, strlen(path));
 	while (connect(c->fd, (const struct sockaddr *)&addr, sizeof(addr))) {
 		if (errno == EINTR)
 			continue;
@@ -79,15 +96,15 @@ static bool connect_retry(const struct conn *c)
 	return true;
 }
 
-bool conn_open(struct conn *c, int timeout_ms)
+bool conn_open(struct conn *c, const char *path, int timeout_ms)
 {
-	if (is_down())
+	if (is_down() || is_dead())
 		return false;
 	c->deadline = now_ms() + timeout_ms;
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->fd < 0)
 		return false;
-	if (connect_retry(c))
+	if (connect_retry(c, path))
 		return true;
 	conn_close(c);
 	return false;

@@ -12,8 +12,14 @@ struct conn {
 	int64_t deadline;	/* CLOCK_MONOTONIC, ms */
 };
 
-/* Connect to the daemon; from here on everything on c shares one deadline. */
-bool conn_open(struct conn *c, int timeout_ms);
+/* The clock of all deadlines: CLOCK_MONOTONIC, in ms. */
+int64_t now_ms(void);
+
+/* The daemon's doors: who comes by the first speaks for the cgroup it is in, and for no more. */
+#define ACG_AGENT	ACG_DIR "/sock"
+
+/* Connect to the daemon at ACG_AGENT or ACG_ADMIN; from here on everything on c shares one deadline. */
+bool conn_open(struct conn *c, const char *path, int timeout_ms);
 bool conn_send(struct conn *c, const char *data, size_t len);
 /* Like recv(2): what is there, at least a byte; 0 at EOF; -1 on error or deadline. */
 ssize_t conn_recv(struct conn *c, char *data, size_t cap);

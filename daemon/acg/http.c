@@ -51,7 +51,8 @@ static void add_number(struct text *t, size_t value)
 	add(t, p);
 }
 
-static bool send_request(struct conn *c, const char *path, const char *body, size_t len)
+static bool send_request(struct conn *c, const char *path, const char *type, const char *body,
+			 size_t len)
 {
 	struct text head = { .len = 0 };
 
@@ -60,8 +61,9 @@ static bool send_request(struct conn *c, const char *path, const char *body, siz
 	add(&head, " HTTP/1.1\r\n"
 		   "Host: agentcg\r\n"
 		   "Connection: close\r\n"
-		   "Content-Type: application/vnd.agentcg.acg\r\n"
-		   "Content-Length: ");
+		   "Content-Type: ");
+	add(&head, type);
+	add(&head, "\r\nContent-Length: ");
 	add_number(&head, len);
 	add(&head, "\r\n\r\n");
 	return !head.cut && conn_send(c, head.data, head.len) && conn_send(c, body, len);
@@ -108,18 +110,18 @@ static enum http_parse receive(struct conn *c, struct http_answer *answer)
 	}
 }
 
-bool http_post(const char *path, const char *body, size_t len, int timeout_ms,
-	       struct http_answer *answer)
+bool http_post(const char *door, const char *path, const char *type, const char *body,
+	       size_t len, int timeout_ms, struct http_answer *answer)
 {
 	enum http_parse result;
 	struct conn c;
 
 	do {
-		if (!conn_open(&c, timeout_ms))
+		if (!conn_open(&c, door, timeout_ms))
 			return false;
 		/* Refused connections are answered before they are read, so that an
 		 * answer may be there although the request did not go out. */
-		send_request(&c, path, body, len);
+		send_request(&c, path, type, body, len);
 		result = receive(&c, answer);
 		conn_close(&c);
 		timeout_ms = conn_left_ms(&c);

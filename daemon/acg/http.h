@@ -10,8 +10,11 @@ struct http_answer {
 	size_t len;
 };
 
-/* POST records to the daemon; true for a whole, well-formed 200 within the time. */
-bool http_post(const char *path, const char *body, size_t len, int timeout_ms,
-	       struct http_answer *answer);
+#define HTTP_RECORDS	"application/vnd.agentcg.acg"
+#define HTTP_JSON	"application/json"
+
+/* POST a body of this type to the daemon at one of its doors (conn.h); true for a whole, well-formed 200 within the time. */
+bool http_post(const char *door, const char *path, const char *type, const char *body,
+	       size_t len, int timeout_ms, struct http_answer *answer);
 
 #endif

@@ -9,6 +9,7 @@
  * Limits: it parses no JSON, interprets no option of `run` and takes no setting
  * from its environment; the daemon does all of that.
  */
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +18,9 @@
 
 static const char usage[] =
 	"usage: acg run [option...] -- command [argument...]\n"
+	"       acg shell line\n"
+	"       acg hook harness\n"
+	"       acg runc argument...\n"
 	"       acg pause\n"
 	"       acg --version\n";
 
@@ -27,6 +31,9 @@ static const struct {
 	int (*main)(int argc, char **argv);
 } subcommands[] = {
 	{ "run", acg_run },
+	{ "shell", acg_shell },
+	{ "hook", acg_hook },
+	{ "runc", acg_runc },
 	{ "pause", acg_pause },
 };
 
@@ -41,8 +48,19 @@ static int print(const char *text, size_t len)
 	return write(STDOUT_FILENO, text, len) == (ssize_t)len ? 0 : EXIT_ACG;
 }
 
+static bool is_named(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+
+	return !strcmp(slash ? slash + 1 : path, name);
+}
+
 int main(int argc, char **argv)
 {
+	if (argc && is_named(argv[0], "acg-shell"))
+		return acg_shell(argc, argv);
+	if (argc && is_named(argv[0], "acg-runc"))
+		return acg_runc(argc, argv);
 	if (argc < 2)
 		return bad_usage();
 	if (argc == 2 && !strcmp(argv[1], "--version"))

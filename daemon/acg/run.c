@@ -19,25 +19,42 @@
 
 #include "acg.h"
 #include "answer.h"
+#include "conn.h"
 #include "http.h"
 #include "request.h"
+#include "run.h"
 #include "say.h"
 
-static int exec_command(char **command)
+int run_exec(const char *program, char **command)
 {
 	int error;
 
-	execvp(command[0], command);
+	execvp(program, command);
 	error = errno;
-	say(command[0], strerror(error));
+	say(program, strerror(error));
 	return error == ENOENT ? EXIT_NOENT : EXIT_NOEXEC;
 }
 
-int acg_run(int argc, char **argv)
+int run_placed(const char *path, char **options, size_t n_options, char **command)
 {
 	static char body[REQUEST_MAX];
 	struct record_buf request = { .data = body, .cap = sizeof(body) };
 	struct http_answer answer;
+
+	/* Before the daemon is looked for: whether a command line is good must not
+	 * depend on whether the daemon runs. */
+	if (!request_run(&request, options, n_options, command)) {
+		say("run", "the options are longer than 32 KiB");
+		return EXIT_ACG;
+	}
+	if (!http_post(ACG_AGENT, path, HTTP_RECORDS, body, request.len, ACG_DEADLINE_MS,
+		       &answer))
+		return -1;
+	return answer_apply(answer.body, answer.len);
+}
+
+int acg_run(int argc, char **argv)
+{
 	char **command;
 	int status, dashes = 1;
 
@@ -46,17 +63,6 @@ int acg_run(int argc, char **argv)
 	if (dashes + 1 >= argc)
 		return bad_usage();
 	command = argv + dashes + 1;
-
-	/* Before the daemon is looked for: whether a command line is good must not
-	 * depend on whether the daemon runs. */
-	if (!request_run(&request, argv + 1, (size_t)dashes - 1, command)) {
-		say("run", "the options are longer than 32 KiB");
-		return EXIT_ACG;
-	}
-	if (http_post("/v1/acg/run", body, request.len, ACG_DEADLINE_MS, &answer)) {
-		status = answer_apply(answer.body, answer.len);
-		if (status >= 0)
-			return status;
-	}
-	return exec_command(command);
+	status = run_placed("/v1/acg/run", argv + 1, (size_t)dashes - 1, command);
+	return status >= 0 ? status : run_exec(command[0], command);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Words to stderr that can neither kill nor stop the command.
+ * Words to stderr (and a hook's answer to stdout) that can neither kill nor stop anybody.
  *
  * Why not stdio: it would be most of the binary. Why not a plain write(2): a
  * daemon's message must not decide whether the command runs. A reader that has
@@ -23,10 +23,10 @@
 #define CHUNK		4096	/* a pipe that polls writable takes one page at once */
 #define LINE_MAX_LEN	1024
 
-static void write_stderr(const char *text, size_t len)
+static void write_all(int fd, const char *text, size_t len)
 {
 	while (len) {
-		struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+		struct pollfd p = { .fd = fd, .events = POLLOUT };
 		int ready = poll(&p, 1, FULL_MS);
 		ssize_t n;
 
@@ -34,7 +34,7 @@ static void write_stderr(const char *text, size_t len)
 			continue;
 		if (ready <= 0)
 			return;
-		n = write(STDERR_FILENO, text, len < CHUNK ? len : CHUNK);
+		n = write(fd, text, len < CHUNK ? len : CHUNK);
 		if (n < 0 && errno != EINTR)
 			return;
 		if (n > 0) {
@@ -44,7 +44,7 @@ static void write_stderr(const char *text, size_t len)
 	}
 }
 
-void say_bytes(const char *text, size_t len)
+void put_bytes(int fd, const char *text, size_t len)
 {
 	const struct timespec now = { 0 };
 	sigset_t sigpipe, before, pending;
@@ -56,11 +56,16 @@ void say_bytes(const char *text, size_t len)
 	sigemptyset(&pending);
 	sigpending(&pending);
 	sigprocmask(SIG_BLOCK, &sigpipe, &before);
-	write_stderr(text, len);
+	write_all(fd, text, len);
 	if (!sigismember(&pending, SIGPIPE))
 		while (sigtimedwait(&sigpipe, NULL, &now) < 0 && errno == EINTR)
 			;
 	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+void say_bytes(const char *text, size_t len)
+{
+	put_bytes(STDERR_FILENO, text, len);
 }
 
 static size_t append(char *line, size_t len, const char *text)

@@ -4,7 +4,9 @@
 
 #include <stddef.h>
 
-/* Write to stderr; see say.c for what it promises. */
+/* Write to a descriptor; see say.c for what it promises. */
+void put_bytes(int fd, const char *text, size_t len);
+/* The same to stderr. */
 void say_bytes(const char *text, size_t len);
 
 /* "acg: a: b\n", or "acg: a\n" if b is NULL. */

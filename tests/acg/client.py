@@ -24,6 +24,15 @@ class Client:
         return self.agent / "sock"
 
     @property
+    def admin(self) -> Path:
+        return self.root / "admin.sock"
+
+    @property
+    def runtime(self) -> Path:
+        """The file that names the real runtime."""
+        return self.root / "real"
+
+    @property
     def program(self) -> Path:
         return self.root / "acg"
 
@@ -43,15 +52,16 @@ class Client:
         env: dict[str, str] | dict[bytes, bytes] | None = None,
         cwd: Path | None = None,
         user: int | None = None,
+        said: bytes = b"",
     ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             [program or self.program, *args],
+            input=said,
             env=env,
             cwd=cwd,
             user=user,
             group=user,
             extra_groups=None if user is None else [],
-            stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
             timeout=30,
@@ -63,6 +73,9 @@ def make(client: Client, target: str, out: Path, deadline_ms: int) -> None:
         [
             *("make", "-s", "-C", SOURCES, target),
             *(f"OUT={out}", f"ACG_DIR={client.agent}", f"DEADLINE_MS={deadline_ms}"),
+            *(f"ACG_ADMIN={client.admin}", f"ACG_RUNTIME={client.runtime}"),
+            f"HOOK_DEADLINE_MS={min(deadline_ms, 900)}",
+            f"RUNC_DEADLINE_MS={min(deadline_ms, 5000)}",
         ],
         check=True,
         timeout=50,

@@ -32,6 +32,7 @@ def client(built: Client) -> Iterator[Client]:
     yield built
     for path in built.agent.iterdir():
         path.unlink()
+    built.admin.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

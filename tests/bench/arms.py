@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentcg.client import Client
-from tests.bench.figures import figure
+from tests.bench.figures import figure, ratio
 
 TRUE = "/bin/true"
 REPO = Path(__file__).parents[2]
@@ -27,6 +27,7 @@ class Arm:
     argv: tuple[str, ...]
     base: str | None = None
     session: str | None = None
+    stdin: str = "/dev/null"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def compare(site: Site, arms: Sequence[Arm], runs: int, *, gap: float) -> None:
     """Time the arms in turn and print what each takes, and adds to its base."""
     words = [sys.executable, "-m", "tests.bench.turns"]
     words += [str(site.cgroup / "agentcg.agent"), str(runs), str(gap)]
-    orders = json.dumps({arm.name: arm.argv for arm in arms})
+    orders = json.dumps({arm.name: [arm.stdin, *arm.argv] for arm in arms})
     done = subprocess.run(
         words, input=orders, cwd=REPO, check=True, stdout=subprocess.PIPE, text=True
     )
@@ -63,6 +64,7 @@ def compare(site: Site, arms: Sequence[Arm], runs: int, *, gap: float) -> None:
             continue
         adds = [mine - its for mine, its in zip(took[arm.name], took[arm.base], strict=True)]
         figure(f"{arm.name} adds, {site.when(gap)}", adds)
+        ratio(f"{arm.name} to {arm.base}, {site.when(gap)}", took[arm.name], took[arm.base])
         if arm.session is not None:
             writes = _writes(site, arm.session, runs)
             figure(f"{arm.name}, of that the cgroup.procs write, {site.when(gap)}", writes)

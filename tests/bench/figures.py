@@ -4,6 +4,8 @@ import json
 import statistics
 from collections.abc import Sequence
 
+from tests.bench.kernel.stats import resampled
+
 
 def figure(name: str, values: Sequence[float], unit: str = "ms") -> None:
     """Print one line."""
@@ -16,3 +18,14 @@ def figure(name: str, values: Sequence[float], unit: str = "ms") -> None:
     else:
         line["value"] = round(values[0], 3)
     print(json.dumps(line), flush=True)
+
+
+def ratio(name: str, mine: Sequence[float], base: Sequence[float]) -> None:
+    """Print the ratio of two medians of interleaved runs, with a bootstrap interval of 95 %."""
+
+    def of(turns: Sequence[int]) -> float:
+        return statistics.median(mine[n] for n in turns) / statistics.median(base[n] for n in turns)
+
+    found = resampled(range(len(mine)), of)
+    line = {"figure": name, "unit": "ratio", "runs": len(mine)}
+    print(json.dumps(line | {"p50": found.value, "low": found.low, "high": found.high}), flush=True)

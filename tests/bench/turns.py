@@ -1,7 +1,8 @@
 """The process that times commands from inside a session: its arguments are AGENT RUNS GAP.
 
-It moves itself into the cgroup AGENT, reads {name: argv} from stdin, starts each command RUNS
-times in turn, GAP seconds after the one before, and writes {name: [milliseconds]}.
+It moves itself into the cgroup AGENT, reads {name: [file for its stdin, *argv]} from stdin,
+starts each command RUNS times in turn, GAP seconds after the one before, and writes
+{name: [milliseconds]}.
 """
 
 import json
@@ -17,11 +18,12 @@ def main() -> None:
     arms = json.load(sys.stdin)
     took: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(runs):
-        for name, argv in arms.items():
+        for name, (given, *argv) in arms.items():
             time.sleep(gap)
-            begun = time.perf_counter()
-            subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
-            took[name].append((time.perf_counter() - begun) * 1e3)
+            with Path(given).open() as stdin:
+                begun = time.perf_counter()
+                subprocess.run(argv, check=True, stdin=stdin, stdout=subprocess.DEVNULL)
+                took[name].append((time.perf_counter() - begun) * 1e3)
     json.dump(took, sys.stdout)
 
 

@@ -75,6 +75,24 @@ int BPF_PROG(count_forks)
 	return 0;
 }
 
+/* What user space runs: sets the count of a key, and refuses key 0. */
+struct order {
+	__u64 count;
+	__u32 key;
+	__u32 zero;
+};
+
+SEC("syscall")
+int set_count(struct order *order)
+{
+	__u32 key = order->key;
+	__u64 count = order->count;
+
+	if (!key)
+		return -22;
+	return bpf_map_update_elem(&counts, &key, &count, BPF_ANY);
+}
+
 SEC("?tp_btf/sched_process_fork")
 int BPF_PROG(refused)
 {

@@ -14,6 +14,8 @@ from agentcg.kernel.bpf_object import Object
 from agentcg.kernel.cgroupfs import CgroupDir
 from tests.root import daemon as daemons
 from tests.root.bpf import opened
+from tests.root.engine import Host
+from tests.unit.sandbox.dockerd import running
 
 Spawn = Callable[..., int]
 
@@ -45,6 +47,24 @@ def daemon(
     with daemons.running(root, pool, tmp_path, **config) as running:
         running.open()
         yield running
+
+
+@pytest.fixture
+def host(cgroup_root: CgroupDir, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A daemon that follows an engine; `parametrize` it indirectly with settings."""
+    root = Path(os.environ["AGENTCG_TEST_ROOT"])
+    pool = f"{cgroup_root.path.name}/agentcg.slice"
+    config = {"docker": {"enabled": True, "socket": str(tmp_path / "docker.sock")}}
+    config |= getattr(request, "param", {})
+    with (
+        running(tmp_path / "docker.sock") as engine,
+        daemons.running(root, pool, tmp_path, **config) as daemon,
+    ):
+        made = Host(daemon, engine)
+        yield made
+        for cid in list(made.inits):
+            made.die(cid)
+        daemons.until(lambda: not daemon.ask("GET", "/v1/sessions").json(), "all sessions to close")
 
 
 @pytest.fixture

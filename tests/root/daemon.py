@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import yaml
@@ -22,6 +22,7 @@ RUN = Path("/run/agentcg")
 ENTER = 'echo 0 > "$0/cgroup.procs" && exec "$@"'
 
 Json = Any
+T = TypeVar("T")
 
 
 @dataclass
@@ -115,6 +116,12 @@ class Daemon:
         """Start `acg run OPTIONS -- COMMAND` in the session's agent."""
         return self.inside(str(ACG), "run", *argv, name=name, **kwargs)
 
+    def hook(self, harness: str, said: bytes) -> "subprocess.CompletedProcess[bytes]":
+        """Run `acg hook` in the session's agent."""
+        agent = self.session("one") / "agentcg.agent"
+        words = ["sh", "-c", ENTER, str(agent), str(ACG), "hook", harness]
+        return subprocess.run(words, input=said, capture_output=True, check=False, timeout=20)
+
     def leaves(self, name: str = "one") -> list[str]:
         calls = self.session(name) / "agentcg.calls"
         return [p.name for p in calls.iterdir() if p.is_dir()] if calls.exists() else []
@@ -164,6 +171,6 @@ def events(text: str) -> list[Json]:
     return [json.loads(line[5:]) for line in text.splitlines() if line.startswith("data:")]
 
 
-def scale(small: int, full: int) -> int:
+def scale(small: T, full: T) -> T:
     """The size of a test: `make soak` sets AGENTCG_SOAK."""
     return full if os.environ.get("AGENTCG_SOAK") else small

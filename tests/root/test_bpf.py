@@ -35,6 +35,16 @@ def test_a_program_counts_while_its_link_lives(sample: Object) -> None:
         assert number(counts.lookup(KEY)) == 2
 
 
+def test_a_program_that_is_run_with_an_argument(sample: Object) -> None:
+    with sample.map("counts") as counts, sample.program("set_count").command() as command:
+        command.run(struct.pack("=QII", 7, 5, 0))
+        assert number(counts.lookup(struct.pack("=I", 5))) == 7
+        with pytest.raises(BpfError, match="program set_count: Invalid argument"):
+            command.run(struct.pack("=QII", 7, 0, 0))
+        with pytest.raises(BpfError, match="running set_count"):
+            command.run(b"short")
+
+
 def test_global_variables_are_set_before_loading() -> None:
     with opened() as one:
         one.set("number", struct.pack("=Q", 5000))
@@ -42,7 +52,12 @@ def test_global_variables_are_set_before_loading() -> None:
             one.set("number", bytes(4))
         with pytest.raises(BpfError, match="no variable nonsense"):
             one.set("nonsense", bytes(4))
+        one.resize("counts", 2)
         one.load()
+        with one.map("counts") as counts:
+            assert counts.max_entries == 2
+        with pytest.raises(BpfError, match="is loaded: resize map counts before"):
+            one.resize("counts", 3)
         with pytest.raises(BpfError, match="is loaded: set number before"):
             one.set("number", bytes(8))
         with one.program("count_forks").attach(), one.map(".data") as data:
@@ -111,6 +126,20 @@ def test_what_the_taker_raises_is_raised_and_the_rest_comes_later(sample: Object
     ring.close()
     with pytest.raises(BpfError, match="closed"):
         ring.consume()
+
+
+def test_a_turn_is_cut_short_and_the_rest_comes_with_the_next(sample: Object) -> None:
+    told: list[bytes] = []
+    with sample.map("events") as events, RingBuffer(events, told.append) as ring:
+        with sample.program("count_forks").attach():
+            fork()
+            fork()
+        assert ring.turn(0.0)
+        assert len(told) == 1
+        assert not ring.turn(60)
+        assert len(told) == 2
+        assert not ring.turn(0.0)
+        assert ring.consume() == 0
 
 
 def test_a_refusal_has_the_verifiers_reason_and_its_whole_log(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Pins on this machine's kernel, in a bpf file system of the tests' own."""
 
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,8 +38,10 @@ def test_pins_outlive_their_maker_and_are_adopted(pins: Pins) -> None:
     version = digest(SAMPLE)
     with opened() as one:
         one.load()
-        with Adopted({"count_forks": one.program("count_forks").attach()}, one.maps()) as made:
-            pins.pin("sample", version, links=made.links, maps=made.maps)
+        links = {"count_forks": one.program("count_forks").attach()}
+        commands = {"set_count": one.program("set_count").command()}
+        with Adopted(links, one.maps(), commands) as made:
+            pins.pin("sample", version, links=links, maps=made.maps, commands=commands)
     assert pins.sets() == {"sample": version}
     assert pins.adopt("sample", "another") is None
     assert pins.adopt("other", version) is None
@@ -46,7 +49,7 @@ def test_pins_outlive_their_maker_and_are_adopted(pins: Pins) -> None:
         assert set(adopted.links) == {"count_forks"}
         assert {"counts", "events", "per_cpu", "sample_data", "sample_rodata"} <= set(adopted.maps)
         counts = adopted.maps["counts"]
-        counts.update(KEY, bytes(8))
+        adopted.commands["set_count"].run(struct.pack("=Q", 0) + KEY + bytes(4))
         fork()
         assert number(counts.lookup(KEY)) == 1
     # Only the pins hold it now, and it counts on.
@@ -66,12 +69,18 @@ def test_a_set_that_cannot_be_pinned_whole_is_not_there(pins: Pins, sample: Obje
     with sample.map("counts") as counts, sample.program("count_forks").attach() as link:
         for name in ("", "with/slash"):
             with pytest.raises(BpfError, match="unfinished"):
-                pins.pin("sample", "1", links={"x": link, name: link}, maps={"counts": counts})
+                pins.pin(
+                    "sample",
+                    "1",
+                    links={"x": link, name: link},
+                    maps={"counts": counts},
+                    commands={},
+                )
             assert pins.sets() == {}
             assert list((pins.base / "sample").iterdir()) == []
-        pins.pin("sample", "1", links={"x": link}, maps={"counts": counts})
+        pins.pin("sample", "1", links={"x": link}, maps={"counts": counts}, commands={})
         with pytest.raises(BpfError, match="naming"):
-            pins.pin("sample", "1", links={"x": link}, maps={"counts": counts})
+            pins.pin("sample", "1", links={"x": link}, maps={"counts": counts}, commands={})
         assert pins.sets() == {"sample": "1"}
 
 
@@ -88,8 +97,8 @@ def test_a_scheduler_outlives_its_maker_while_pinned(pins: Pins) -> None:
     with Object.open(BUILT / "fifo.bpf.o") as fifo:
         fifo.load()
         assert state.read_text() == "disabled\n"
-        with Adopted({"fifo": fifo.attach_struct_ops("fifo_ops")}, fifo.maps()) as made:
-            pins.pin("fifo", "1", links=made.links, maps=made.maps)
+        with Adopted({"fifo": fifo.attach_struct_ops("fifo_ops")}, fifo.maps(), {}) as made:
+            pins.pin("fifo", "1", links=made.links, maps=made.maps, commands={})
     assert state.read_text() == "enabled\n"
     with Pins(pins.base).adopt("fifo", "1") or pytest.fail("not pinned") as adopted:
         assert {"fifo_ops", "fifo_bss"} <= set(adopted.maps)

@@ -1,106 +1,16 @@
 """Container sessions on the real kernel: real processes and cgroups, an engine that is not real."""
 
-import os
 import secrets
 import signal
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentcg.kernel.cgroupfs import CgroupDir
-from tests.root import daemon as daemons
-from tests.root.daemon import ACG, ENTER, Daemon, cgroup_of, until
-from tests.unit.sandbox.dockerd import Dockerd, running
+from tests.root.daemon import ACG, cgroup_of, until
+from tests.root.engine import LABELS, Host
 
 pytestmark = pytest.mark.root
-
-LABELS = {"agentcg.session": ""}
-
-
-@dataclass
-class Host:
-    """A daemon that follows an engine, and the containers that a test runs."""
-
-    daemon: Daemon
-    engine: Dockerd
-    inits: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    def home(self, cid: str) -> Path:
-        return self.daemon.root / self.daemon.pool / cid
-
-    def run(self, cid: str | None = None, **facts: Any) -> str:
-        """Make what an engine with cgroupfs as its driver makes."""
-        cid = cid or secrets.token_hex(32)
-        self.home(cid).mkdir(parents=True, exist_ok=True)
-        words = ["sh", "-c", ENTER, str(self.home(cid)), "sh", "-c", "sleep 1000 & wait"]
-        init = self.inits[cid] = subprocess.Popen(words)
-        until(lambda: len(self.pids(cid)) == 2, "the container's processes")
-        facts = {"name": f"n-{cid[:6]}", "labels": LABELS, **facts}
-        self.engine.run(cid, pid=init.pid, started=str(init.pid), **facts)
-        return cid
-
-    def die(self, cid: str) -> None:
-        """Kill all that is in it and remove its cgroup, as a runtime does."""
-        (self.home(cid) / "cgroup.kill").write_text("1")
-        self.inits.pop(cid).wait()
-        for path in [*sorted(self.home(cid).rglob("*"), reverse=True), self.home(cid)]:
-            if path.is_dir():
-                until(lambda path=path: _rmdir(path), f"{path} to be empty")  # type: ignore[misc]
-        self.engine.die(cid)
-
-    def pids(self, cid: str, below: str = "") -> list[int]:
-        path = self.home(cid) / below / "cgroup.procs"
-        return [int(p) for p in path.read_text().split()]
-
-    def session(self, cid: str) -> dict[str, Any] | None:
-        views = self.daemon.ask("GET", "/v1/sessions").json()
-        return next((v["session"] for v in views if v["session"]["container"] == cid), None)
-
-    def opened(self, cid: str) -> dict[str, Any]:
-        until(lambda: self.session(cid), "the session")
-        found = self.session(cid)
-        assert found is not None
-        return found
-
-    def inside(
-        self, cid: str, *argv: str, below: str = "agentcg.agent", **kwargs: Any
-    ) -> subprocess.Popen[str]:
-        words = ["sh", "-c", ENTER, str(self.home(cid) / below), *argv]
-        return subprocess.Popen(words, text=True, **kwargs)
-
-    def events(self) -> list[str]:
-        lines = self.daemon.log.splitlines()
-        return [line.partition(" ")[2] for line in lines if line.startswith("INFO daemon ")]
-
-
-def _rmdir(path: Path) -> bool:
-    try:
-        path.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
-@pytest.fixture
-def host(cgroup_root: CgroupDir, tmp_path: Path) -> Iterator[Host]:
-    root = Path(os.environ["AGENTCG_TEST_ROOT"])
-    pool = f"{cgroup_root.path.name}/agentcg.slice"
-    config = {"docker": {"enabled": True, "socket": str(tmp_path / "docker.sock")}}
-    with (
-        running(tmp_path / "docker.sock") as engine,
-        daemons.running(root, pool, tmp_path, **config) as daemon,
-    ):
-        made = Host(daemon, engine)
-        yield made
-        for cid in list(made.inits):
-            made.die(cid)
-        until(lambda: not daemon.ask("GET", "/v1/sessions").json(), "all sessions to close")
 
 
 def test_a_labelled_container_becomes_a_session_and_ends_with_it(host: Host) -> None:

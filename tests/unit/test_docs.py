@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from agentcg.cli.main import app
-from agentcg.intent.options import parse_run
+from agentcg.intent.options import joined, parse_run
 
 REPO = Path(__file__).parents[2]
 PAGES = sorted(
@@ -19,7 +19,7 @@ PAGES = sorted(
 )
 # An indented or fenced line, or a span of code.
 _CODE = re.compile(r"^ {4,}(.+)$|`([^`\n]+)`", re.MULTILINE)
-_COMMAND = re.compile(r"(?:^|[\s(/])((?:agentcg [a-z-]|acg (?:run|pause|-)).*)")
+_COMMAND = re.compile(r"(?:^|[\s(/])((?:agentcg [a-z-]|acg (?:run |pause|-)).*)")
 
 
 def anchors(page: Path) -> set[str]:
@@ -53,7 +53,8 @@ def parse(words: list[str]) -> None:
     if program == "acg":
         if rest[0] == "run":
             dashes = rest.index("--") if "--" in rest else len(rest)
-            parse_run(rest[1:dashes], rest[dashes + 1 :], None)
+            if joined(rest[1:dashes]) is None:
+                parse_run(rest[1:dashes], rest[dashes + 1 :], None)
         else:
             assert rest in (["pause"], ["--version"])
         return

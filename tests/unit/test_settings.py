@@ -7,9 +7,10 @@ import pytest
 
 from agentcg import settings
 from agentcg.errors import ConfigError
+from agentcg.model.rule import DockerRule
 from agentcg.model.session import Undeclared
 from agentcg.model.wire import BudgetBody, SessionBody
-from agentcg.settings import DockerRule, Settings, load
+from agentcg.settings import Settings, load
 
 SHIPPED = Path(__file__).parents[2] / "daemon/config/agentcg.yaml"
 
@@ -52,11 +53,14 @@ def test_the_shipped_file_shows_every_key_at_its_default(tmp_path: Path) -> None
         assert budget.model_fields_set == set(type(budget).model_fields)
 
 
-def test_the_shipped_files_example_of_a_rule_is_valid(tmp_path: Path) -> None:
-    (example,) = re.findall(r"# - (\{.*\})", SHIPPED.read_text())
-    loaded = load(write(tmp_path, f"docker:\n  rules:\n  - {example}\n"))
+def test_the_shipped_files_examples_of_rules_are_valid(tmp_path: Path) -> None:
+    example, other = re.findall(r"# - (\{.*\})", SHIPPED.read_text())
+    text = f"docker:\n  rules:\n  - {example}\nhooks:\n  rules:\n  - {other}\n"
+    loaded = load(write(tmp_path, text))
     assert loaded.docker.rules[0].image == "swe-*"
     assert loaded.docker.rules[0].budget.guarantee == 2**31
+    assert loaded.hooks.rules[0].command == "*pytest*"
+    assert loaded.hooks.rules[0].memory.limit == 2**32
 
 
 @pytest.mark.parametrize("key", ["calls", "store_commands"])
@@ -154,6 +158,12 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
             "4: docker.rules.1.priority: Input should be less than",
         ),
         ("docker:\n  rules:\n  - a\n  - b: 1\n", "3: docker.rules.0: Input should be a valid"),
+        (
+            "hooks:\n  rules:\n  - command: make\n    memory:\n      limit: lots\n",
+            "5: hooks.rules.0.memory.limit: 'lots' is not a usable size",
+        ),
+        ("hooks:\n  rules:\n  - {pids: 5}\n", "3: hooks.rules.0.command: Field required"),
+        ("hooks:\n  rules:\n  - command: a\n    tool: x\n", "4: hooks.rules.0.tool: Extra"),
         ("store_commands: some\n", "1: store_commands: Input should be 'none', 'hash'"),
         ("\n- a\n- b\n", "2: document: Input should be a valid dictionary"),
         ("\njust words\n", "2: document: Input should be a valid dictionary"),

@@ -18,13 +18,14 @@ from agentcg.api.metrics import Snapshot
 from agentcg.cli.errors import EXIT_CODES
 from agentcg.cli.main import app as cli
 from agentcg.control.main import parser
-from agentcg.intent.options import HINTS, MEMORY_WORDS, OPTIONS
+from agentcg.intent.options import HINTS, JOIN, MEMORY_WORDS, OPTIONS
 from agentcg.model.event import ABOUT, Event
 from agentcg.model.view import Check, HostView
 from agentcg.model.wire import CallBody
 from agentcg.policy.environment import hints
 from agentcg.settings import DEFAULT_PATH, Settings
 from tools.reference import schema as schemas
+from tools.reference.covered import coverage
 from tools.reference.markdown import code, page, table
 
 REPO = Path(__file__).parents[2]
@@ -41,6 +42,7 @@ def pages() -> dict[Path, Callable[[], str]]:
         home / "http.md": http,
         home / "events.md": events,
         home / "metrics.md": metrics,
+        REPO / "docs/harness/coverage.md": coverage,
         REPO / "daemon/config/agentcg.yaml": shipped,
     }
 
@@ -110,6 +112,8 @@ def native_client() -> str:
     schema = CallBody.model_json_schema()
     schema["properties"]["on_end"]["default"] = "kill"  # as parse_run() has it
     rows = [(f"`--{name}`", *schemas.of_path(path, schema)) for name, path in OPTIONS.items()]
+    join = "Another call's id: the command becomes a process of that call, which must run."
+    rows.append((f"`--{JOIN}`", "string, and no other option", "", join))
     words = ", ".join(f"`{word}` is {size or 'the default'}" for word, size in MEMORY_WORDS.items())
     parts = [
         "# acg",

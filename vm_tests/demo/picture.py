@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     args = parser.parse_args()
     messages = [state.decode(line) for line in args.recording.read_bytes().splitlines()]
-    live, result = _console(), _console()
+    live, result = console(_COLUMNS), console(_COLUMNS)
     readings = [message for message in messages if isinstance(message, state.Now)]
     live.print(show.table(max(readings, key=lambda now: now.pool or 0), _COLUMNS), "")
     killed = next(m for m in messages if isinstance(m, state.Told) and m.event == "call.oom")
@@ -60,15 +60,15 @@ def main() -> int:
         if isinstance(message, state.Told) and (text := show.notable(message, everything=False)):
             live.print(Text(text))
     closing.report(result, next(m for m in messages if isinstance(m, state.Result)))
-    _draw(live, args.folder / "demo-live.svg")
-    _draw(result, args.folder / "demo-result.svg")
+    draw(live, args.folder / "demo-live.svg", "make demo")
+    draw(result, args.folder / "demo-result.svg", "make demo")
     return 0
 
 
-def _console() -> Console:
-    # A terminal, so that colours are kept; what it prints goes nowhere but into its record.
+def console(columns: int) -> Console:
+    """A terminal, so that colours are kept; what it prints goes nowhere but into its record."""
     return Console(
-        width=_COLUMNS,
+        width=columns,
         record=True,
         force_terminal=True,
         color_system="truecolor",
@@ -76,8 +76,9 @@ def _console() -> Console:
     )
 
 
-def _draw(console: Console, path: Path) -> None:
-    svg = console.export_svg(title="make demo", code_format=_FRAME, unique_id=path.stem)
+def draw(shown: Console, path: Path, title: str) -> None:
+    """Write what was printed."""
+    svg = shown.export_svg(title=title, code_format=_FRAME, unique_id=path.stem)
     path.write_text("".join(f"{line.rstrip()}\n" for line in svg.splitlines()), encoding="utf-8")
 
 

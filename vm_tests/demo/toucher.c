@@ -10,16 +10,24 @@
  * `toucher own` holds memory of its own, which is given back when the schedule says less.
  * `toucher files` holds pages of a file that it read: they stay in the page cache, clean, until
  * the kernel takes them back for somebody else. The file is sparse, so no disk is waited for.
+ *
+ * `toucher own LOG` notes in LOG how long every batch of 256 KiB took, which is what the kernel
+ * charges at once; not those of the first point, which stands for what was there before. LOG is a file that is there, large enough and filled with zeros: it is mapped, so
+ * that what was noted outlives a SIGKILL. See struct log.
  */
+#include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define MIB (1L << 20)
 #define PAGE 4096
+#define BATCH (64 * PAGE)
 #define HELD_MAX 65536
 #define TICK_MS 50
 
@@ -29,8 +37,20 @@ struct point {
 	long cpu;
 };
 
+/* In nanoseconds; `at` is CLOCK_MONOTONIC at the batch's begin, `done` of the schedule. */
+struct log {
+	uint64_t count;
+	uint64_t done;
+	struct {
+		uint64_t at;
+		uint64_t took;
+	} batch[];
+};
+
 static char *held[HELD_MAX];
 static long count;
+static struct log *notes;
+static uint64_t room; /* batches that still fit into the log */
 
 static void fail(const char *what)
 {
@@ -46,6 +66,44 @@ static double clock_ms(clockid_t id)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void open_log(const char *name)
+{
+	int fd = open(name, O_RDWR | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) || (size_t)st.st_size < sizeof(*notes))
+		fail(name);
+	notes = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (notes == MAP_FAILED)
+		fail(name);
+	room = ((size_t)st.st_size - sizeof(*notes)) / sizeof(notes->batch[0]);
+}
+
+static void touch(volatile char *batch)
+{
+	uint64_t begin = notes ? clock_ns() : 0;
+
+	for (long i = 0; i < BATCH; i += PAGE)
+		batch[i] = 1;
+	if (!notes)
+		return;
+	if (!room--) {
+		fputs("toucher: the log is full\n", stderr);
+		exit(1);
+	}
+	notes->batch[notes->count].at = begin;
+	notes->batch[notes->count].took = clock_ns() - begin;
+	notes->count++;
+}
+
 static void hold_own(long mib)
 {
 	while (count > mib)
@@ -55,8 +113,8 @@ static void hold_own(long mib)
 
 		if (p == MAP_FAILED)
 			fail("toucher: mmap");
-		for (long i = 0; i < MIB; i += PAGE)
-			((volatile char *)p)[i] = 1;
+		for (long i = 0; i < MIB; i += BATCH)
+			touch(p + i);
 		held[count++] = p;
 	}
 }
@@ -113,10 +171,12 @@ int main(int argc, char **argv)
 {
 	double begin = clock_ms(CLOCK_MONOTONIC);
 	int files = argc == 2 && !strcmp(argv[1], "files");
+	int own = (argc == 2 || argc == 3) && !strcmp(argv[1], "own");
 	struct point now, then;
 
-	if ((!files && (argc != 2 || strcmp(argv[1], "own"))) || !next(&now)) {
-		fputs("usage: toucher own|files, lines of stdin: <ms> <MiB> <percent of a CPU>\n", stderr);
+	if ((!files && !own) || !next(&now)) {
+		fputs("usage: toucher files|own [LOG], stdin: lines of <ms> <MiB> <percent of a CPU>\n",
+		      stderr);
 		return 2;
 	}
 	int fd = files ? open_file() : -1;
@@ -128,7 +188,11 @@ int main(int argc, char **argv)
 			hold_files(fd, now.mib);
 		else
 			hold_own(now.mib);
+		if (argc == 3 && !notes)
+			open_log(argv[2]);
 		begin = work(begin, (double)(then.at - now.at), cpu, now.cpu);
+		if (notes)
+			notes->done = (uint64_t)then.at * 1000000;
 	}
 	return 0;
 }

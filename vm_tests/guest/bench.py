@@ -4,30 +4,41 @@
 it, so it comes last.
 """
 
+import contextlib
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from agentcg.kernel.mountinfo import set_favordynmods
 from tests.bench.arms import TRUE, Arm, Site, compare, moves, plain
 from vm_tests.guest import containers
-from vm_tests.guest.sandbox import sandbox
+from vm_tests.guest.sandbox import sandbox, until
 
 RUNS = int(os.environ.get("RUNS", "200"))
 DOCKER = int(os.environ.get("DOCKER", "100"))
+AGENTCG = "/opt/agentcg/bin/agentcg"
 ACG = Path("/usr/local/bin/acg")
 GAP = 0.1
 
 
 def main() -> None:
-    """Run every arm and print the figures, without and with favordynmods."""
+    """Run every arm and print the figures, without and with favordynmods; RUNS=0: the shim only."""
     with (
         sandbox("bench") as box,
-        containers.container("--label", "agentcg.session") as engine,
+        containers.container(*containers.LABEL) as engine,
+        _shimmed() as shimmed,
     ):
         session = containers.session_of(box.client, engine)
+        containers.session_of(box.client, shimmed)
         site = Site(box.client, box.path)
-        _processes(site)
-        compare(site, _execs(engine, session.id), DOCKER, gap=0.0)
+        if RUNS:
+            _processes(site)
+        execs = _execs(engine, shimmed, session.id)
+        compare(site, execs if RUNS else execs[:2], DOCKER, gap=0.0)
+        if not RUNS:
+            return
         set_favordynmods(containers.CGROUP)
         _processes(Site(box.client, box.path, ", favordynmods"))
 
@@ -40,11 +51,26 @@ def _processes(site: Site) -> None:
         moves(site, RUNS, gap=gap)
 
 
-def _execs(engine: containers.Box, session: str) -> tuple[Arm, ...]:
+@contextlib.contextmanager
+def _shimmed() -> Iterator[containers.Box]:
+    """A container whose runtime is the shim."""
+    words = ("--file", "/etc/docker/daemon.json", "--reload")
+    subprocess.run([AGENTCG, "docker", "enable", *words], check=True, stdout=sys.stderr)
+    known = (AGENTCG, "docker", "status")
+    until(lambda: b"knows it" in subprocess.run(known, capture_output=True).stdout, "dockerd")
+    with containers.container(*containers.LABEL, "--runtime", "agentcg") as box:
+        yield box
+
+
+def _execs(engine: containers.Box, shimmed: containers.Box, session: str) -> tuple[Arm, ...]:
     into = ("docker", "exec", engine.id)
     run = (*into, containers.ACG, "run", "--", TRUE)
     name = "docker exec"
-    return Arm(name, (*into, TRUE)), Arm(f"{name} acg run", run, base=name, session=session)
+    return (
+        Arm(name, (*into, TRUE)),
+        Arm(f"{name} through the shim", ("docker", "exec", shimmed.id, TRUE), base=name),
+        Arm(f"{name} acg run", run, base=name, session=session),
+    )
 
 
 if __name__ == "__main__":

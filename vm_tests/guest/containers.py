@@ -59,13 +59,16 @@ class Box:
 
 @contextlib.contextmanager
 def container(
-    *options: str, argv: tuple[str, ...] = ("/bin/sleep", "6000"), parent: str = "agentcg.slice"
+    *options: str,
+    argv: tuple[str, ...] = ("/bin/sleep", "6000"),
+    parent: str = "agentcg.slice",
+    image: str = IMAGE,
 ) -> Iterator[Box]:
     """Run a container below a slice; it is removed at the end."""
     name = f"t-{uuid.uuid4().hex[:8]}"
     made = docker(
         "run", "-d", "--name", name, "--network", "none", f"--cgroup-parent={parent}",
-        "-v", MOUNT, *options, IMAGE, *argv,
+        "-v", MOUNT, *options, image, *argv,
     ).strip()  # fmt: skip
     try:
         yield Box(made, name)

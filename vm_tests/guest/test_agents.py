@@ -27,7 +27,7 @@ from vm_tests.guest.containers import (
 )
 from vm_tests.guest.sandbox import LEAF, MIB, sandbox, until
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.any_kernel]
 
 ADMIN, AGENT = "/run/agentcg/admin.sock", "/run/agentcg/agent/sock"
 ASKER = Path(__file__).with_name("asker.py")

@@ -24,10 +24,14 @@ NEEDS = {file: {mechanism} for mechanism, (file, _) in probe_bpf.OBJECTS.items()
 NEEDS |= {
     "governor": {"bpf.tripwire", "bpf.cgroup_storage", "bpf.ringbuf", "bpf.task_work", "sched_ext"}
 }
-NEEDS |= {"scheduler": {"bpf.cgroup_storage", "sched_ext"}}
+NEEDS |= {"scheduler": {"bpf.cgroup_storage", "sched_ext"}, "observer": {"bpf.ringbuf"}}
 # What a kernel has not, and a word of the reason; newer ones are to have it all.
 MISSING: dict[str, dict[str, str]] = {
-    "6.12": {"bpf.task_work": "bpf_task_work_schedule_resume", "sched_ext": "SCHED_CLASS_EXT"},
+    "6.12": {
+        "bpf.task_work": "bpf_task_work_schedule_resume",
+        "sched_ext": "SCHED_CLASS_EXT",
+        "sched_ext.server": "rq___probe.ext_server",
+    },
 }
 
 

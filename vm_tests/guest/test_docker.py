@@ -24,7 +24,7 @@ from vm_tests.guest.containers import (
 from vm_tests.guest.sandbox import MIB, number, until
 from vm_tests.guest.test_platform import docker
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.any_kernel]
 
 
 def test_a_labelled_container_is_a_session_from_its_start_to_its_death(client: Client) -> None:

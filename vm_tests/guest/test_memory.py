@@ -142,25 +142,28 @@ def test_a_guarantee_survives_reclaim_from_above(box: Sandbox) -> None:
 def _pair(box: Sandbox) -> tuple[Path, Path] | None:
     """The leaf with the guarantee, and the other."""
     leaves = sorted(box.calls.glob("c-*"), key=lambda p: -number(p / "memory.min"))
-    return (leaves[0], leaves[1]) if len(leaves) == 2 else None
+    if len(leaves) != 2 or not number(leaves[0] / "memory.min"):
+        return None  # one is there, and not limited yet
+    return leaves[0], leaves[1]
 
 
 def test_limits_are_what_the_grant_says(box: Sandbox) -> None:
     options = ("--memory", "64MiB", "--pids", "50", "--weight", "77", "--cores", "1")
     run = box.run("--call-id", "knobs", *options, "--", "sh", "-c", "echo $MAKEFLAGS; sleep 60")
-    leaf = until(lambda: next(box.calls.glob("c-*"), None), "the leaf")
-    assert number(leaf / "memory.max") == 64 * MIB
-    assert number(leaf / "memory.oom.group") == 1
-    assert number(leaf / "pids.max") == 50
-    assert number(leaf / "cpu.weight") == 77
-    assert (leaf / "cpuset.cpus").read_text().strip() in ("0", "1")
 
     def running() -> Call | None:
         calls = [v.call for v in box.client.calls() if v.call.intent.key == "knobs"]
         return calls[0] if calls and calls[0].state is CallState.RUNNING else None
 
-    grant = until(running, "the call to run").grant
-    enforced = grant.enforced
+    # Before, its leaf may be there and not limited yet.
+    call = until(running, "the call to run")
+    leaf = box.calls / call.id
+    assert number(leaf / "memory.max") == 64 * MIB
+    assert number(leaf / "memory.oom.group") == 1
+    assert number(leaf / "pids.max") == 50
+    assert number(leaf / "cpu.weight") == 77
+    assert (leaf / "cpuset.cpus").read_text().strip() in ("0", "1")
+    enforced = call.grant.enforced
     assert {k for k, v in enforced.items() if v == "ok"} >= {
         "memory.limit",
         "memory.guarantee",
@@ -169,6 +172,6 @@ def test_limits_are_what_the_grant_says(box: Sandbox) -> None:
         "cpu.weight",
         "cpu.cores",
     }
-    assert grant.env["MAKEFLAGS"] == "-j1"
+    assert call.grant.env["MAKEFLAGS"] == "-j1"
     run.kill()
     run.wait()

@@ -113,6 +113,7 @@ def test_no_call_notices_that_the_daemon_went_away(
         out, _ = loop.communicate(timeout=120)
         assert sorted(out.splitlines()) == expected
     until(lambda: not any(children(half) for half in halves), "the last leaf to go", 10)
+    until(lambda: all(_all_closed(_calls(client, s)) for s in sessions), "the calls to close")
     for session in sessions:
         closed = _calls(client, session)
         assert len(closed) == COUNT
@@ -134,6 +135,11 @@ def _calls(client: Client, session: str) -> list[Call]:
 def _running(client: Client, session: str) -> list[Call]:
     calls = [v.call for v in client.calls() if v.call.session == session]
     return [c for c in calls if c.state is CallState.RUNNING]
+
+
+def _all_closed(calls: list[Call]) -> bool:
+    # A leaf is gone a moment before its call is closed.
+    return all(call.state is CallState.CLOSED for call in calls)
 
 
 def _as_expected(call: Call) -> bool:

@@ -21,10 +21,12 @@ from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause, Level, Outcome
 from agentcg.model.sample import Counters
 from agentcg.model.session import Budget, Runtime, Session
+from agentcg.model.trace import KindStats, Trace, Window
 from agentcg.model.view import CallView, Check, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
 
 HOME = SessionId("s-home")
+EMPTY = (2**31, 0, (), ())
 
 
 class FakeController:
@@ -36,6 +38,8 @@ class FakeController:
         self.open_pidfds: list[bool] = []
         self.bodies: list[object] = []
         self.placement: Placement | Exception = Placement({"A": "1"}, ("hello",))
+        self.said = b""
+        self.options: tuple[str, ...] = ()
         self.failure: Exception | None = None
         self.hold: asyncio.Event | None = None
         self.past: list[Event] = [Event(n, float(n), Kind.DAEMON, text=f"e{n}") for n in (1, 2, 3)]
@@ -44,6 +48,8 @@ class FakeController:
             HOME: Session(HOME, Runtime.BARE, "agentcg.slice/x", 7, name="home")
         }
         self.views: dict[CallId, CallView] = {}
+        self.traces: dict[str, Trace] = {}
+        self.kinds: list[KindStats] = []
 
     async def identify(self, peer: Peer, door: Door) -> Caller:
         self.peers.append(peer)
@@ -104,11 +110,25 @@ class FakeController:
         self.views[record.id] = view
         return view
 
-    async def run(self, caller: Caller, records: Sequence[tuple[str, str]]) -> Placement:
-        self.bodies.append(records)
+    async def run(
+        self, caller: Caller, records: Sequence[tuple[str, str]], *, line: bool
+    ) -> Placement:
+        self.bodies.append([("line", ""), *records] if line else records)
         if isinstance(self.placement, Exception):
             raise self.placement
         return self.placement
+
+    async def execed(self, caller: Caller, records: Sequence[tuple[str, str]]) -> Sequence[str]:
+        if caller.role is not Role.ADMIN:
+            raise DeniedError("not yours")
+        self.bodies.append(records)
+        return self.options
+
+    async def hook(self, caller: Caller, harness: str, body: bytes) -> bytes:
+        if harness != "claude-code":
+            raise NotFoundError(f"harness {harness!r}")
+        self.bodies.append(body)
+        return self.said
 
     async def calls(self, caller: Caller, *, everything: bool) -> Sequence[CallView]:
         if self.failure is not None:
@@ -170,6 +190,19 @@ class FakeController:
         if view.call.state is CallState.CLOSED:
             raise ConflictError(f"call {call} is closed already")
         return view
+
+    async def call_trace(self, caller: Caller, call: CallId, window: Window) -> Trace:
+        self.bodies.append(window)
+        return self.traces.get(call) or Trace(HOME, (await self.call(caller, call)).call, *EMPTY)
+
+    async def session_trace(self, caller: Caller, session: SessionId, window: Window) -> Trace:
+        self.bodies.append(window)
+        await self.session(caller, session)
+        return self.traces.get(session) or Trace(session, None, *EMPTY)
+
+    async def stats(self, _: Caller, window: Window, kind: str | None) -> Sequence[KindStats]:
+        self.bodies.append(window)
+        return [one for one in self.kinds if kind in (None, one.kind)]
 
     async def host(self, caller: Caller) -> HostView:
         checks = (Check("memory", True, "memory.max works"), Check("io", False, "no iocost"))

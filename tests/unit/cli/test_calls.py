@@ -13,8 +13,13 @@ from tests.unit.cli.conftest import Run
 def two_calls(server: Running) -> None:
     grant = Grant(
         memory_limit=2 * 2**30,
-        enforced={"memory.limit": "ok", "io.weight": "unsupported: no iocost"},
+        enforced={
+            "memory.limit": "ok",
+            "memory.throttle": "ok: by memory.high",
+            "io.weight": "unsupported: no iocost",
+        },
         notes=("less memory than asked for: the budget is 2 GiB",),
+        source={"memory.guarantee": "learned: of 'pytest'"},
     )
     add = server.controller.add
     add("c-aaaa2222", Intent(command="pytest [red]tests[/red]"), grant, session=HOME)
@@ -85,7 +90,8 @@ def test_explain_tells_how_a_call_ended(cli: Run) -> None:
         "  CPU class normal, weight 100;",
         "  process limit none; deadline none; priority 0.",
         "Note: less memory than asked for: the budget is 2 GiB",
-        "Enforced: memory.limit.",
+        "Not declared: memory.guarantee, learned: of 'pytest'",
+        "Enforced: memory.limit, memory.throttle (by memory.high).",
         "Not enforced: io.weight, unsupported: no iocost",
     ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcg.cli import run
+from agentcg import native
 from agentcg.errors import UnsupportedError
 from tests.unit.api.fake import Running
 from tests.unit.cli.conftest import Run
@@ -61,7 +61,7 @@ def test_completion_scripts_are_printed(cli: Run, shell: str) -> None:
 
 
 def test_completion_completes() -> None:
-    env = {"_AGENTCG_COMPLETE": "complete_bash", "COMP_WORDS": "agentcg st", "COMP_CWORD": "1"}
+    env = {"_AGENTCG_COMPLETE": "complete_bash", "COMP_WORDS": "agentcg fr", "COMP_CWORD": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "agentcg"],
         env=os.environ | env,
@@ -70,7 +70,7 @@ def test_completion_completes() -> None:
         text=True,
         check=False,
     )
-    assert done.stdout.split() == ["status"]
+    assert done.stdout.split() == ["freeze"]
 
 
 def test_run_hands_every_word_to_the_native_client(
@@ -78,7 +78,7 @@ def test_run_hands_every_word_to_the_native_client(
 ) -> None:
     found: list[object] = []
     monkeypatch.setattr(os, "execv", lambda path, argv: found.append((path, argv)))
-    monkeypatch.setattr(run, "acg", lambda: tmp_path / "acg")
+    monkeypatch.setattr(native, "acg", lambda: tmp_path / "acg")
     assert cli("run", "--memory", "2g", "--", "ls", "--", "-o", "--help")[0] == 0
     words = [str(tmp_path / "acg"), "run", "--memory", "2g", "--", "ls", "--", "-o", "--help"]
     assert found == [(tmp_path / "acg", words)]
@@ -88,15 +88,15 @@ def test_run_hands_every_word_to_the_native_client(
 
 def test_the_native_client_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "agentcg"
-    monkeypatch.setattr(run, "_PACKAGE", package)
+    monkeypatch.setattr(native, "_PACKAGE", package)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(UnsupportedError, match="make acg"):
-        run.acg()
+        native.acg()
     for place in ("bin/acg", "build/acg", "agentcg/_native/acg"):
         file = tmp_path / place
         file.parent.mkdir(parents=True)
         file.touch(mode=0o755)
-        assert run.acg() == file
+        assert native.acg() == file
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -2,9 +2,10 @@ import inspect
 from itertools import islice
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from agentcg.client import AsyncClient, Client, wire
+from agentcg.client import AsyncClient, Client, asks, wire
 from agentcg.errors import (
     AgentcgError,
     BadValueError,
@@ -57,6 +58,13 @@ def test_host_metrics_and_health_are_told(server: Running) -> None:
         assert client.host().counters == {"fail_opens": 2}
         assert "agentcg_calls" in client.metrics()
         assert client.health() == "ok\n"
+
+
+def test_a_hook_is_answered_by_an_object_or_by_nothing(server: Running) -> None:
+    with Client(server.agent) as client:
+        assert client.hook("claude-code", {"hook_event_name": "Stop"}) == {}
+        server.controller.said = b'{"a": {"b": 1}}'
+        assert client.hook("claude-code", {"hook_event_name": "Stop"}) == {"a": {"b": 1}}
 
 
 def test_errors_come_back_as_they_were_raised(server: Running) -> None:
@@ -135,3 +143,10 @@ def test_both_clients_have_the_same_methods() -> None:
         }
 
     assert shape(Client) == shape(AsyncClient)
+
+
+def test_what_only_another_version_knows_is_no_crash() -> None:
+    newer = '{"seq": 1, "at": 1.5, "kind": "call.teleported"}'
+    assert wire.event(httpx2.ServerSentEvent(data=newer)) is None
+    with pytest.raises(AgentcgError, match=r"GET /v1/sessions: .* another version.*\(0\.session"):
+        asks.sessions().read(b'[{"gone": 1}]')

@@ -2,18 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, cast
 
 import pytest
 
 from agentcg.control.core import Core
+from agentcg.settings import Settings
 
 
 @pytest.fixture
 async def core() -> AsyncIterator[Core]:
     nothing: Any = None
-    made = Core(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
+    made = Core(Settings(), nothing, nothing, nothing, nothing, nothing, nothing)
     yield made
     await made.stop()
 
@@ -67,6 +68,21 @@ async def test_a_storm_of_requests_is_one_run_and_one_more(core: Core) -> None:
     core.coalesce("key", work)
     await asyncio.sleep(0.02)
     assert len(runs) == 4
+
+
+async def test_the_run_after_is_what_was_asked_last(core: Core) -> None:
+    runs: list[int] = []
+
+    def work(number: int) -> Callable[[], Coroutine[object, object, None]]:
+        async def run() -> None:
+            runs.append(number)
+
+        return run
+
+    for number in range(5):
+        core.coalesce("key", work(number))
+    await asyncio.sleep(0.02)
+    assert runs == [0, 4]
 
 
 async def test_one_that_fails_does_not_end_the_next(core: Core) -> None:

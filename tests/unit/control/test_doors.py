@@ -151,5 +151,6 @@ def test_sockets_that_were_passed_to_another_process_are_not_ours(
         assert found[Door.ADMIN].getsockname() == str(tmp_path / "admin.sock")
 
 
-def test_the_down_file_lies_where_containers_see_it(tmp_path: Path) -> None:
+def test_what_tells_of_the_daemon_lies_where_containers_see_it(tmp_path: Path) -> None:
     assert doors.down_file(tmp_path) == tmp_path / "agent/down"
+    assert doors.alive_file(tmp_path) == tmp_path / "agent/alive"

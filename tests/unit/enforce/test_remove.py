@@ -1,6 +1,7 @@
 """Killing and removing cgroups."""
 
 import errno
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,3 +69,25 @@ def test_any_other_refusal_is_an_error(make: Make, tmp_path: Path) -> None:
         remove.remove(top, "leaf")
     assert caught.value.errno == errno.ENOTEMPTY
     assert (tmp_path / "top/leaf").is_dir()
+
+
+def test_an_end_waits_for_the_killed_and_then_removes(make: Make) -> None:
+    top, leaf = make("top"), make("top/leaf", "cgroup.kill", "cgroup.events")
+    leaf.write("cgroup.events", "populated 0\n")
+    begun = time.monotonic()
+    # A plain directory with files in it does not go: only that nobody is waited for is shown here.
+    with pytest.raises(CgroupError):
+        remove.end(top, "leaf", 30.0)
+    assert time.monotonic() - begun < 20
+    assert (leaf.path / "cgroup.kill").read_text() == "1"
+
+
+def test_an_end_is_bounded_where_a_process_does_not_go(make: Make) -> None:
+    top, leaf = make("top"), make("top/leaf", "cgroup.kill", "cgroup.events")
+    leaf.write("cgroup.events", "populated 1\n")
+    with pytest.raises(CgroupError):
+        remove.end(top, "leaf", 0.05)
+
+
+def test_an_end_of_what_is_gone_is_done(make: Make) -> None:
+    assert remove.end(make("top"), "leaf", 1.0)

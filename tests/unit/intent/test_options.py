@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcg.errors import BadValueError
-from agentcg.intent.options import parse_run
+from agentcg.intent.options import joined, parse_run
 from agentcg.model.intent import CpuClass, CpuWish, Intent, MemoryWish, OnEnd, OnPressure
 
 MIB = 2**20
@@ -147,3 +147,11 @@ def test_any_request_is_an_intent_or_a_deliberate_error(
 ) -> None:
     with contextlib.suppress(BadValueError):
         parse_run(options, argv, hint).command  # noqa: B018
+
+
+def test_joining_a_call_goes_without_other_options() -> None:
+    assert joined([]) is None
+    assert joined(["--memory", "2g"]) is None
+    assert joined(["--join=c-1"]) == joined(["--join", "c-1"]) == "c-1"
+    with pytest.raises(BadValueError, match="--join: stands alone"):
+        joined(["--memory=2g", "--join=c-1"])

@@ -14,11 +14,20 @@ from tools.btf import Btf, differences
     [
         ("policy", records.Policy),
         ("pool", records.Pool),
-        ("member", records.Member),
+        ("grant", records.GrantRecord),
         ("tally", records.Tally),
         ("control", records.Control),
-        ("event", records.ThrottledEvent),
+        ("farewell", records.Farewell),
+        ("event", records.EventRecord),
     ],
 )
 def test_a_record_is_the_same_in_c_and_in_python(struct: str, copy: type[ctypes.Structure]) -> None:
     assert differences(Btf(shipped("governor")), struct, copy) == []
+
+
+@pytest.mark.parametrize(
+    ("struct", "copy"),
+    [("seen_exec", records.SeenExecRecord), ("watched", records.Watched)],
+)
+def test_a_record_of_the_observer_is_too(struct: str, copy: type[ctypes.Structure]) -> None:
+    assert differences(Btf(shipped("observer")), struct, copy) == []

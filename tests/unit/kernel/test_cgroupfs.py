@@ -135,6 +135,18 @@ def test_move_of_the_dead(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.pid == 4242
 
 
+def test_a_file_whose_controller_goes_while_it_is_read_is_missing(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> bytes:
+        raise OSError(errno.ENODEV, "No such device")
+
+    with CgroupDir.open(tree) as top, monkeypatch.context() as patch:
+        patch.setattr(os, "read", gone)
+        with pytest.raises(KnobMissingError):
+            top.read("memory.events")
+
+
 @pytest.mark.parametrize("code", [errno.EBUSY, errno.EINVAL, errno.ENOSPC, errno.ENODEV])
 def test_write_errors_carry_path_value_errno(
     tree: Path, monkeypatch: pytest.MonkeyPatch, code: int

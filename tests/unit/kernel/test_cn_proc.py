@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from agentcg.errors import UnsupportedError
-from agentcg.kernel import cn_proc
+from agentcg.kernel import cn_proc, connector
 
 
 def exit_message(pid: int, tgid: int, status: int) -> bytes:
@@ -67,16 +67,14 @@ def test_only_the_answer_to_our_own_message_proves_a_subscription(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    monkeypatch.setattr(cn_proc, "_ACK_SECONDS", 0.05)
+    monkeypatch.setattr(connector, "_ACK_SECONDS", 0.05)
     with ours, theirs:
-        events = reader()
-        events._socket = ours
         # What others subscribed to arrives in every namespace.
         theirs.send(exit_message(99, 99, 0))
         theirs.send(answer(6))
-        assert not events._await_ack(7)
+        assert not connector.await_ack(ours, 7)
         theirs.send(answer(7))
-        assert events._await_ack(7)
+        assert connector.await_ack(ours, 7)
 
 
 def test_no_connector(monkeypatch: pytest.MonkeyPatch) -> None:

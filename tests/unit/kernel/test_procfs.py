@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,14 @@ def test_gone() -> None:
         procfs.ns_id(4242, "pid")
 
 
+def test_how_far_it_is_until_a_number_is_given_again(fake: Path) -> None:
+    (fake.parent / "sys/kernel").mkdir(parents=True)
+    (fake.parent / "sys/kernel/pid_max").write_text("1000\n")
+    for last, pid, far in ((41, 42, 0), (42, 42, 999), (40, 42, 1), (900, 42, 141)):
+        (fake.parent / "loadavg").write_text(f"0.30 0.80 1.02 1/87 {last}\n")
+        assert procfs.numbers_until(pid) == far
+
+
 def test_the_real_thing() -> None:
     me = os.getpid()
     assert procfs.start_time(me) > 0
@@ -82,4 +91,19 @@ def test_the_real_thing() -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
         assert procfs.has_children(me)
         assert not procfs.has_children(child.pid)
+        assert procfs.numbers_until(child.pid) > procfs.pid_max() // 2
         child.kill()
+
+
+def test_a_number_is_a_processs_own_or_one_of_its_threads() -> None:
+    assert procfs.process_of(os.getpid()) == os.getpid()
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    thread.start()
+    try:
+        assert procfs.process_of(thread.native_id or 0) == os.getpid()
+    finally:
+        go.set()
+        thread.join()
+    with pytest.raises(ProcessGoneError):
+        procfs.process_of(thread.native_id or 0)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agentcg.errors import BadValueError
 from agentcg.model.container import Container
 from agentcg.model.ids import session_id
+from agentcg.model.rule import DockerRule
 from agentcg.model.session import Undeclared
 from agentcg.model.wire import BudgetBody
 from agentcg.policy.containers import (
@@ -19,7 +20,7 @@ from agentcg.policy.containers import (
     sanitized,
     warning,
 )
-from agentcg.settings import DockerRule, Sessions
+from agentcg.settings import Sessions
 
 CID = "0123456789ab" * 5 + "cdef"
 GIB = 1 << 30

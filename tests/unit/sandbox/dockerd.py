@@ -25,6 +25,8 @@ class Dockerd:
         self.containers: dict[str, dict[str, Any]] = {}
         self.images: dict[str, dict[str, Any]] = {"sha256:img": {"Config": {"Labels": {}}}}
         self.slow = 0.0
+        self.runtimes: dict[str, Any] = {"runc": {"path": "runc"}}
+        self.execs: dict[str, dict[str, Any]] = {}
         self.subscribers: list[queue.Queue[dict[str, Any] | None]] = []
         self._server: _Server | None = None
 
@@ -54,9 +56,10 @@ class Dockerd:
         self.containers.pop(cid, None)
         self.tell("die", cid)
 
-    def tell(self, action: str, cid: str) -> None:
+    def tell(self, action: str, cid: str, **about: str) -> None:
+        actor = {"ID": cid, "Attributes": about}
         for subscriber in self.subscribers:
-            subscriber.put({"Type": "container", "Action": action, "Actor": {"ID": cid}})
+            subscriber.put({"Type": "container", "Action": action, "Actor": actor})
 
     def start(self) -> None:
         self.socket.unlink(missing_ok=True)
@@ -116,6 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
         match urlsplit(self.path).path.removeprefix(f"/v{API}").strip("/").split("/"):
             case ["version"]:
                 self._answer({"ApiVersion": API, "MinAPIVersion": "1.24"})
+            case ["info"]:
+                self._answer({"Runtimes": engine.runtimes})
+            case ["exec", name, "json"]:
+                self._answer(engine.execs.get(name), missing=f"No such exec instance: {name}")
             case ["containers", "json"]:
                 self._answer([{"Id": cid} for cid in engine.containers])
             case ["containers", name, "json"]:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from agentcg.intent.options import HINTS, OPTIONS
+from agentcg.model.rule import DockerRule
 from agentcg.model.wire import CallBody
-from agentcg.settings import DockerRule, Section, Settings
+from agentcg.settings import Section, Settings
 from tools.reference.pages import pages
 
 
@@ -21,7 +23,7 @@ def test_nothing_lies_beside_the_generated_pages() -> None:
     assert set(home.iterdir()) == found
 
 
-def described(section: type[Section], prefix: str = "") -> list[str]:
+def described(section: type[BaseModel], prefix: str = "") -> list[str]:
     """The keys that say nothing of themselves."""
     missing = []
     for name, field in section.model_fields.items():

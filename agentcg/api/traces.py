@@ -1,0 +1,56 @@
+"""GET /v1/calls/{call}/trace, /v1/sessions/{session}/trace and /v1/stats: what was recorded."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from agentcg.api.controller import Role
+from agentcg.api.deps import TheCall, TheCaller, TheController, TheSession, serves
+from agentcg.model.trace import KindStats, Trace, Window
+
+router = APIRouter(prefix="/v1", tags=["traces"])
+
+# An answer of so many is below a MiB.
+MOST = 2000
+Time = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds.")]
+Points = Annotated[
+    int, Query(ge=1, le=MOST, description="The most samples: one may stand for several.")
+]
+
+
+async def _window(since: Time = None, until: Time = None, points: Points = 500) -> Window:
+    return Window(since, until, points)
+
+
+TheWindow = Annotated[Window, Depends(_window)]
+
+
+@router.get("/calls/{call}/trace", openapi_extra=serves(Role.ADMIN, Role.SESSION, Role.CALL))
+async def call_trace(
+    controller: TheController, caller: TheCaller, call: TheCall, window: TheWindow
+) -> Trace:
+    """Read what a call used over time, and its events; also when it is over."""
+    return await controller.call_trace(caller, call, window)
+
+
+@router.get("/sessions/{session}/trace", openapi_extra=serves(Role.ADMIN, Role.SESSION))
+async def session_trace(
+    controller: TheController, caller: TheCaller, session: TheSession, window: TheWindow
+) -> Trace:
+    """Read what a session used over time, with the events of all its calls."""
+    return await controller.session_trace(caller, session, window)
+
+
+@router.get("/stats", openapi_extra=serves(Role.ADMIN, Role.SESSION))
+async def stats(
+    controller: TheController,
+    caller: TheCaller,
+    window: TheWindow,
+    kind: Annotated[str | None, Query(max_length=80, description="This class alone.")] = None,
+) -> Sequence[KindStats]:
+    """Read quantiles of what closed calls used, by class of command, most frequent first.
+
+    `points` is the most classes.
+    """
+    return await controller.stats(caller, window, kind)

@@ -1,0 +1,1 @@
+"""Adapters for harnesses that are programs in Python; each needs its harness, none the others."""

@@ -1,0 +1,164 @@
+"""What the store has, read back: files and what is not yet in one, in order. Blocks."""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from operator import attrgetter
+from typing import TypeVar
+
+from agentcg.model.event import Event
+from agentcg.model.sample import Sample
+from agentcg.model.trace import Account
+from agentcg.telemetry import codec, dayfile, shelf
+from agentcg.telemetry.dayfile import Chunk, OtherVersionError, Row, Span
+from agentcg.telemetry.store import Store
+
+log = logging.getLogger(__name__)
+T = TypeVar("T", bound=Row)
+
+# Bounds of one answer: what is gone through takes a second or so, never more.
+SAMPLES = 50_000
+EVENTS = 1000
+ACCOUNTS = 100_000
+# After so many samples, or rows, the event loop is let have its turn.
+_STRETCH = 256
+_PAUSE = 0.001
+
+
+def samples(store: Store, session: str, call: str, span: Span) -> tuple[list[Sample], bool]:
+    """The samples of a call, or (call "") of a session itself; and whether older ones are cut off.
+
+    In the order of the clock within a boot, boots in the order in which they were recorded: so
+    whatever is done to the time of day, nothing changes places.
+    """
+    store.settle()
+    rows, pending = store.unwritten(session, call)
+    waiting = [
+        row for row in rows if isinstance(row, Chunk) and (row.session, row.call) == (session, call)
+    ]
+    found, cut = _newest(store, lambda db, _: dayfile.chunks(db, session, call, span), SAMPLES)
+    known = {(one.boot, one.clock) for one in found}
+    found = [one for one in waiting[::-1] if (one.boot, one.clock) not in known] + found
+    boots: dict[str, list[Sample]] = {}
+    for one in _paced(found[::-1]):
+        boots.setdefault(one.boot, []).extend(_decoded(one))
+    # What was pending may have been written between the two looks.
+    mine = boots.setdefault(store.rules.boot, [])
+    seen = {_name(sample) for sample in mine} if pending else frozenset()
+    mine += [sample for sample in pending if _name(sample) not in seen]
+    taken = _on_one_clock(boots.values())
+    return [s for s in taken if span.since <= s.at <= span.until], cut
+
+
+def events(store: Store, session: str, call: str | None, span: Span) -> list[Event]:
+    """The newest events of a call, or of a session with all its calls; oldest first."""
+    rows, _ = store.unwritten(session, call or "")
+    found, _ = _newest(
+        store, lambda db, most: dayfile.events(db, session, call, span, most), EVENTS
+    )
+    known = {(one.at, one.seq) for one in found}
+    found += [
+        row
+        for row in rows
+        if isinstance(row, Event)
+        and row.session == session
+        and (call is None or row.call == call)
+        and (row.at, row.seq) not in known
+        and span.since <= row.at <= span.until
+    ]
+    return sorted(found, key=lambda one: (one.at, one.seq))[-EVENTS:]
+
+
+def accounts(
+    store: Store, session: str | None, kind: str | None, span: Span, most: int = ACCOUNTS
+) -> list[Account]:
+    """Closed calls of a session and a class (None: of all), newest first."""
+    store.settle()
+    rows, _ = store.unwritten("", "")
+    found, _ = _newest(
+        store, lambda db, left: dayfile.accounts(db, session, kind, span, left), most
+    )
+    known = {one.call for one in found}
+    found += [
+        row
+        for row in rows
+        if isinstance(row, Account)
+        and row.call not in known
+        and session in (None, row.session)
+        and kind in (None, row.kind)
+        and span.since <= row.declared_at <= span.until
+    ]
+    return sorted(found, key=lambda one: one.declared_at, reverse=True)[:most]
+
+
+def _name(sample: Sample) -> tuple[int, object]:
+    return round(sample.clock * 1000), sample.usage
+
+
+def _on_one_clock(boots: Iterable[list[Sample]]) -> list[Sample]:
+    """Samples of several boots one behind the other; of earlier ones the clock is reckoned back."""
+    joined: list[Sample] = []
+    for one in reversed(list(boots)):
+        one.sort(key=attrgetter("clock"))
+        if joined and one:
+            # As long before as the time of day says; if that was put back, just before.
+            gap = max(0.001, joined[0].at - one[-1].at)
+            shift = joined[0].clock - gap - one[-1].clock
+            one = [replace(sample, clock=sample.clock + shift) for sample in one]
+        joined = one + joined
+    return joined
+
+
+def _decoded(chunk: Chunk) -> list[Sample]:
+    try:
+        return list(codec.decode(chunk.data, at=chunk.at, clock=chunk.clock))
+    except ValueError as e:
+        log.warning("traces: a chunk of %s/%s is left out: %s", chunk.session, chunk.call, e)
+        return []
+
+
+def _newest(
+    store: Store, ask: Callable[[sqlite3.Connection, int], Iterator[T]], most: int
+) -> tuple[list[T], bool]:
+    """Ask the files, newest first, until there is enough; and whether that left anything out.
+
+    What cannot be read is left out, and looked at.
+    """
+    found: list[T] = []
+    total = 0
+    for file in reversed(shelf.kept(store.rules.folder)):
+        if not file.whole:
+            continue
+        try:
+            with dayfile.reading(file.path) as db:
+                for row in _paced(ask(db, most - total)):
+                    total += _weight(row)
+                    if total > most:
+                        return found, True
+                    found.append(row)
+        except OtherVersionError:
+            continue
+        except sqlite3.Error as e:
+            if dayfile.is_damage(e):
+                store.suspect(file.path)
+            log.warning("%s: left out of an answer: %s", file.path, e)
+        if total >= most:
+            return found, True
+    return found, False
+
+
+def _paced(rows: Iterable[T]) -> Iterator[T]:
+    """Rows, with a rest after each stretch: what holds the interpreter holds the event loop."""
+    gone = 0
+    for row in rows:
+        yield row
+        gone += _weight(row)
+        if gone >= _STRETCH:
+            gone = 0
+            time.sleep(_PAUSE)
+
+
+def _weight(row: Row) -> int:
+    return max(1, row.samples) if isinstance(row, Chunk) else 1

@@ -1,0 +1,1 @@
+"""Images for sandboxes, with the native client and the harnesses' hooks in place."""

@@ -1,0 +1,68 @@
+"""The whole client in one process under libFuzzer with sanitizers: fuzz.c says what an input is."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.acg.client import Client, make
+from tests.acg.peer import ok
+from tests.acg.test_fall_through import BAD_ANSWERS
+from tests.acg.test_random import random_answer
+from tests.root.daemon import scale
+
+RUNS = scale(5_000, 100_000)
+SAID = [
+    b"",
+    b'{"hook_event_name": "PreToolUse"}',
+    b"\0\xff\n",
+    b"eval 'make'",
+    b"x" * 5000,
+    b"y" * 40_000,
+]
+GOOD = ok(b"EA=new", b"ELD_X=1", b"EPATH=/x", b"Mmessage", b"Zx", b"X9")
+WORDS = ["HTTP/1.1 200 OK\\x0d\\x0a", "HTTP/1.1 429 ", "content-length: ", "transfer-encoding: "]
+
+
+def seeds(folder: Path) -> None:
+    """Inputs that get far, for it to change: good answers and broken ones, in every mode."""
+    rng = random.Random(11)
+    answers = [GOOD, ok(), b"HTTP/1.1 429 Busy\r\n\r\n", *BAD_ANSWERS.values()]
+    answers += [random_answer(rng) for _ in range(200)]
+    for number, answer in enumerate(answers):
+        said = SAID[number % len(SAID)]
+        how = bytes([number % 16, rng.choice([0, 1, 40]), rng.choice([1, 1, 2, 3])])
+        seed = how + len(said).to_bytes(2, "big") + said + answer[:100_000]
+        (folder / f"{number:03}").write_bytes(seed)
+
+
+@pytest.mark.timeout(scale(60, 1200))
+def test_no_input_does_harm(client: Client, tmp_path: Path) -> None:
+    try:
+        make(client, "fuzz", client.hasty, 300)
+    except subprocess.CalledProcessError:
+        pytest.skip("clang-19 has no libFuzzer here: install libclang-rt-19-dev")
+    corpus, words = tmp_path / "corpus", tmp_path / "words"
+    corpus.mkdir()
+    seeds(corpus)
+    words.write_text("".join(f'"{word}"\n' for word in WORDS))
+    done = subprocess.run(
+        [
+            *(client.root / "acg-hasty-fuzz", f"-runs={RUNS}", "-seed=7", "-max_len=110000"),
+            *("-len_control=0", "-timeout=20", "-close_fd_mask=3", f"-dict={words}"),
+            *(f"-artifact_prefix={tmp_path}/", corpus),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert f"Done {RUNS} runs" in done.stderr
+    # It is worth something only if it gets beyond the answer's head: to records, words, exec.
+    covered = int(re.findall(r"DONE +cov: (\d+)", done.stderr)[0])
+    print(f"{RUNS} inputs, {covered} edges")
+    assert covered > 240

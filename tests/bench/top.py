@@ -1,0 +1,159 @@
+"""How soon `agentcg top` is done with 500 calls: `make bench-top`.
+
+A server in a process of its own answers from memory, by the daemon's own API; what a daemon takes
+to read 500 cgroups comes to that. One refresh is: ask for host, sessions and calls, read the
+answers, remember, make lines, draw what changed on a terminal.
+Then the program itself in a terminal, refreshing five times a second: from a key to the first
+byte that it changes.
+"""
+
+import asyncio
+import contextlib
+import os
+import pty
+import resource
+import select
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from agentcg.cli import plot
+from agentcg.cli.top import page
+from agentcg.cli.top.board import Board
+from agentcg.cli.top.feed import Feed, client
+from agentcg.cli.top.screen import Screen, View
+from agentcg.cli.top.terminal import Terminal
+from agentcg.client import AsyncClient
+from agentcg.model.event import Kind
+from tests.bench.figures import figure
+from tests.unit.api import fake
+from tests.unit.cli.top import fleet
+from tests.unit.cli.top.driven import Driven, driven
+
+CALLS = int(os.environ.get("CALLS", "500"))
+RUNS = int(os.environ.get("RUNS", "100"))
+SIZES = ((80, 24), (200, 60))
+
+
+def main() -> None:
+    """Measure, with a server beside it."""
+    if sys.argv[1:]:
+        serve(Path(sys.argv[1]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.bench.top", folder]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            socket = Path(server.stdout.readline().decode().strip())
+            os.environ["AGENTCG_SOCKET"] = str(socket)
+            for size in SIZES:
+                asyncio.run(_asking(size))
+                _keys(socket, size)
+            server.terminate()
+
+
+def serve(folder: Path) -> None:
+    """Answer until stdin ends."""
+    began = time.time()
+    homes = [fleet.session(f"agent-{n}", priority=n % 3) for n in range(12)]
+    made = fleet.Fleet(CALLS, homes, began=began)
+    made.past = [
+        fleet.event(n, began, Kind.CALL_THROTTLED, homes[n % 12].id, f"c-{n:08x}")
+        for n in range(1, 200)
+    ]
+    fake.FakeController = lambda: made  # type: ignore[assignment,misc]
+    with fake.running(folder) as running:
+        print(running.admin, flush=True)
+        while not select.select([sys.stdin], [], [], 0.1)[0]:
+            made.age = time.time() - began
+
+
+async def _asking(size: tuple[int, int]) -> None:
+    async with client() as daemon:
+        await _refreshes(daemon, size)
+
+
+async def _refreshes(daemon: AsyncClient, size: tuple[int, int]) -> None:
+    master, slave = pty.openpty()
+    board, screen = Board(), Screen(View.CALLS)
+    drained: list[int] = []
+    threading.Thread(target=_drain, args=(master, drained), daemon=True).start()
+    feed = Feed(board, 1.0, lambda: screen, lambda: None)
+    console = Console(force_terminal=True, color_system="256", width=size[0])
+    terminal = Terminal(console, slave, slave)
+    wall: list[float] = []
+    cpu: list[float] = []
+    drawing: list[float] = []
+    written: list[float] = []
+    for _ in range(RUNS):
+        begun, used = time.perf_counter(), time.process_time()
+        await feed.once(daemon)
+        drawn = time.perf_counter()
+        frame = page.frame(
+            screen,
+            board,
+            width=size[0],
+            height=size[1],
+            clock=time.monotonic(),
+            at=time.time(),
+            glyphs=plot.UNICODE,
+        )
+        terminal.draw(frame.lines)
+        end = time.perf_counter()
+        wall.append(1e3 * (end - begun))
+        cpu.append(1e3 * (time.process_time() - used))
+        drawing.append(1e3 * (end - drawn))
+        await asyncio.sleep(0.1)
+        written.append(sum(drained) / 1024)
+        drained.clear()
+    os.close(slave)
+    name = f"{CALLS} calls, {size[0]}x{size[1]}"
+    figure(f"{name}: refresh", wall)
+    figure(f"{name}: CPU of it", cpu)
+    figure(f"{name}: of it lines and drawing", drawing)
+    figure(f"{name}: written to the terminal", written, "KiB")
+
+
+def _drain(master: int, drained: list[int]) -> None:
+    """Take what is written, as a terminal does, until the other end is closed."""
+    with os.fdopen(master, "rb", buffering=0) as read, contextlib.suppress(OSError):
+        while data := read.read(65536):
+            drained.append(len(data))
+
+
+def _keys(socket: Path, size: tuple[int, int]) -> None:
+    with driven(socket, "-d", "0.2", size=size) as top:
+        top.until("agent-1")
+        top.press("\t")
+        top.until("c-0000")
+        spans = [_pressed(top) for _ in range(RUNS)]
+        rss = int(Path(f"/proc/{top.program.pid}/statm").read_text().split()[1])
+        top.press("q")
+        top.ended()
+    name = f"{CALLS} calls, {size[0]}x{size[1]}"
+    figure(f"{name}: from a key to the screen, refreshing 5 times a second", spans)
+    figure(f"{name}: RSS", [rss * resource.getpagesize() / (1 << 20)], "MiB")
+
+
+def _pressed(top: Driven) -> float:
+    time.sleep(0.037)  # not in step with what refreshes
+    top.pump(0)
+    at = _cursor(top)
+    begun = time.perf_counter()
+    top.press("j")
+    while _cursor(top) == at:
+        top.pump(0.5)
+    return 1e3 * (time.perf_counter() - begun)
+
+
+def _cursor(top: Driven) -> str:
+    return next((line[1:11] for line in top.lines() if line.startswith(">")), "")
+
+
+if __name__ == "__main__":
+    main()
