@@ -9,6 +9,8 @@ LLVM_STRIP ?= llvm-strip-19
 BPF := $(patsubst %.c,build/bpf/%.o,$(notdir $(wildcard bpf/*.bpf.c sched_ext/*.bpf.c)))
 BPF_TESTS := $(patsubst tests/bpf/%.c,build/bpf-tests/%.o,$(wildcard tests/bpf/*.bpf.c))
 BPF_NEEDS := $(wildcard bpf/*.h sched_ext/*.h) Makefile
+# A test that fails is run once more and, if it passes then, named at the end (docs/decisions/0019-*).
+AGAIN := --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
 
 .PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu
 
@@ -59,12 +61,12 @@ lint: setup
 
 unit: setup
 	@command -v dbus-daemon >/dev/null || tools/need dbus-daemon
-	$(BIN)/coverage run -m pytest -q -n logical --dist loadfile tests/unit tests/acg
+	$(BIN)/coverage run -m pytest -q $(AGAIN) -n logical --dist loadfile tests/unit tests/acg
 
 # The real kernel without a VM: a private cgroup2 mount in a cgroup namespace of its own.
 root: setup
 	@command -v node >/dev/null || tools/need nodejs
-	tools/in-cgroup $(BIN)/coverage run -m pytest -q tests/root -m root --durations=10
+	tools/in-cgroup $(BIN)/coverage run -m pytest -q $(AGAIN) tests/root -m root --durations=10
 
 # The full sizes of what `make root` and `make vm` show in small.
 soak: wheel

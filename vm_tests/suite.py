@@ -23,6 +23,8 @@ _PATHS = ("vm_tests/guest", "tests/root/test_bpf.py", "tests/root/test_bpffs.py"
 _BUILT = ("build/bpf-tests", "build/demo/toucher", "build/bench/cost", "build/bench/ramp")
 _TIMEOUT = 60 * 60
 _TEST_TIMEOUT = 300  # one test's, in seconds; pyproject.toml's is for the host
+# A test that fails is run once more and, if it passes then, shown at the end (docs/decisions/0019-*).
+_AGAIN = ("--reruns=1", "--max-suite-reruns=4", "--rerun-show-tracebacks")
 _SOAK_FACTOR = 6  # how much longer either may take when tests run at full size
 
 
@@ -97,6 +99,7 @@ def _pytest(
     factor = _SOAK_FACTOR if soak else 1
     command += ["-o", f"timeout={factor * _TEST_TIMEOUT}", "-p", "no:cacheprovider"]
     command += ["--durations=10", f"--color={_colour()}"]
+    command += [] if soak else _AGAIN
     command += [f"--junitxml={_RESULTS}/junit.xml", *args]
 
     def show(chunk: bytes) -> None:
