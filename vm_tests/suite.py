@@ -23,7 +23,7 @@ _PATHS = ("vm_tests/guest", "tests/root/test_bpf.py", "tests/root/test_bpffs.py"
 _BUILT = ("build/bpf-tests", "build/demo/toucher", "build/bench/cost", "build/bench/ramp")
 _TIMEOUT = 60 * 60
 _TEST_TIMEOUT = 300  # one test's, in seconds; pyproject.toml's is for the host
-# A test that fails is run once more and, if it passes then, shown at the end (docs/decisions/0019-*).
+# What fails is run once more and, if it passes then, shown at the end (docs/decisions/0019-*).
 _AGAIN = ("--reruns=1", "--max-suite-reruns=4", "--rerun-show-tracebacks")
 _SOAK_FACTOR = 6  # how much longer either may take when tests run at full size
 

@@ -55,7 +55,7 @@ def started(*command: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait_until(what: str, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(f"not in time: {what}")

@@ -70,7 +70,7 @@ class Daemon:
                 stderr=log,
                 cwd=REPO,
             )
-        until(self._answers, "the daemon to answer", 20)
+        until(self._answers, "the daemon to answer")
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -141,7 +141,7 @@ def running(root: Path, pool: str, scratch: Path, **config: Any) -> Iterator[Dae
             (RUN / name).unlink(missing_ok=True)
 
 
-def until(check: Callable[[], object], what: str, seconds: float = 10) -> None:
+def until(check: Callable[[], object], what: str, seconds: float = 30) -> None:
     """Wait for something that the kernel or the daemon is about to do."""
     end = time.monotonic() + seconds
     while not check():

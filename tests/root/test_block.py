@@ -92,8 +92,8 @@ with agentcg.call("x") as call:
     os.kill(os.getpid(), 9)
 """
     with daemon.inside(sys.executable, "-c", HEAD + text) as harness:
-        assert harness.wait(20) == -9
-    until(lambda: not daemon.leaves(), "the call to end", 15)
+        assert harness.wait(30) == -9
+    until(lambda: not daemon.leaves(), "the call to end")
     (record,) = daemon.history()
     assert record["outcome"]["exit_code"] == 1
 

@@ -209,7 +209,7 @@ def test_the_probe_is_quick_and_leaves_nothing_loaded() -> None:
     found = {mechanism.name: mechanism for mechanism in probe_bpf.mechanisms(Path("/sys"))}
     assert time.monotonic() - begin < (10 if "AGENTCG_IN_VM" in os.environ else 1)
     # The kernel frees a program, and then its maps, a moment after the last descriptor is closed.
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while alive() - before and time.monotonic() < end:
         time.sleep(0.01)
     assert alive() - before == set()

@@ -26,7 +26,7 @@ def test_a_labelled_container_becomes_a_session_and_ends_with_it(host: Host) -> 
     long = host.inside(cid, str(ACG), "run", "--call-id", "long", "--", "sleep", "1000")
     until(lambda: "agentcg.calls" in cgroup_of(long.pid), "placement")
     host.die(cid)
-    assert long.wait(10) == -signal.SIGKILL
+    assert long.wait(30) == -signal.SIGKILL
     until(lambda: host.session(cid) is None, "the session to close")
     until(lambda: all(c["state"] == "closed" for c in host.daemon.history()), "the calls to close")
 
@@ -58,7 +58,7 @@ def test_closing_leaves_the_container_as_it_was_until_it_starts_again(host: Host
     run = host.inside(cid, str(ACG), "run", "--", "sleep", "1000")
     until(lambda: "agentcg.calls" in cgroup_of(run.pid), "placement")
     assert host.daemon.ask("DELETE", f"/v1/sessions/{session}").status_code == 200
-    assert run.wait(10) == -signal.SIGKILL
+    assert run.wait(30) == -signal.SIGKILL
     assert sorted(host.pids(cid)) == before
     assert [p for p in host.home(cid).iterdir() if p.is_dir()] == []
     host.engine.stop()
@@ -104,7 +104,7 @@ def test_no_engine_is_told_once(host: Host) -> None:
     host.daemon.stop()
     count = sum("not followed" in e for e in host.events())
     host.daemon.start()
-    until(lambda: sum("not followed" in e for e in host.events()) == count + 1, "the event", 5)
+    until(lambda: sum("not followed" in e for e in host.events()) == count + 1, "the event")
     host.engine.start()
     cid = host.run()
     host.opened(cid)
@@ -127,7 +127,7 @@ def test_a_container_that_is_not_held_is_only_observed(host: Host, facts: dict[s
     assert any(c["name"] == f"session {found['id']}" and not c["works"] for c in checks)
     # What it runs must not suffer from that.
     run = host.inside(cid, str(ACG), "run", "--", "sh", "-c", "exit 6", below="")
-    assert run.wait(10) == 6
+    assert run.wait(30) == 6
     before = host.pids(cid)
     host.daemon.stop(signal.SIGKILL)
     host.daemon.start()
@@ -157,7 +157,7 @@ def test_a_restarted_daemon_goes_on_where_it_was(host: Host) -> None:
     host.daemon.start()
     again = host.opened(cid)
     assert (again["id"], again["cgroup_id"]) == (first["id"], first["cgroup_id"])
-    assert run.wait(10) == 9
+    assert run.wait(30) == 9
     until(lambda: host.daemon.history()[0]["state"] == "closed", "the call to close")
     assert host.daemon.history()[0]["outcome"]["exit_code"] == 9
 
@@ -171,7 +171,7 @@ def test_a_container_that_restarted_while_the_daemon_was_away_is_another_session
     until(lambda: "agentcg.calls" in cgroup_of(run.pid), "placement")
     host.daemon.stop(signal.SIGKILL)
     host.die(cid)
-    assert run.wait(10) == -signal.SIGKILL
+    assert run.wait(30) == -signal.SIGKILL
     host.run(cid)
     host.daemon.start()
     until(lambda: (host.session(cid) or first)["cgroup_id"] != first["cgroup_id"], "a new session")

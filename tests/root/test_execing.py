@@ -72,7 +72,7 @@ class Box:
 
     def outcome(self, made: str) -> dict[str, Any]:
         """How it ended; waits for that."""
-        until(lambda: (self.call(made) or {}).get("outcome"), "the outcome", 20)
+        until(lambda: (self.call(made) or {}).get("outcome"), "the outcome")
         call = self.call(made)
         assert call is not None
         outcome: dict[str, Any] = call["outcome"]

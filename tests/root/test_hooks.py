@@ -38,9 +38,9 @@ def made(daemon: Daemon) -> list[Made]:
 
 
 def nothing_left(daemon: Daemon) -> None:
-    until(lambda: not daemon.leaves(), "the last leaf to go", 15)
+    until(lambda: not daemon.leaves(), "the last leaf to go")
     agent = daemon.home / "agentcg.agent/cgroup.procs"
-    until(lambda: agent.read_text() == "", "the last process to go", 15)
+    until(lambda: agent.read_text() == "", "the last process to go")
 
 
 @pytest.mark.covers("placement", "background", "clean-up")
@@ -143,7 +143,7 @@ def test_calls_outlive_the_harness_that_died_in_them(
 ) -> None:
     count = 3
     player = play(daemon, acg, harness, "crash", count=count)
-    assert player.wait(20) == -9
+    assert player.wait(30) == -9
     assert player.stdout is not None
     player.stdout.close()
     leaves = daemon.leaves()
@@ -159,7 +159,7 @@ def test_calls_outlive_the_harness_that_died_in_them(
 
 def test_a_call_without_its_harness_can_be_killed(daemon: Daemon, acg: Path) -> None:
     player = play(daemon, acg, "claude-code", "crash", count=1)
-    assert player.wait(20) == -9
+    assert player.wait(30) == -9
     assert player.stdout is not None
     player.stdout.close()
     (leaf,) = daemon.leaves()
@@ -186,7 +186,7 @@ def test_a_rule_of_the_configuration_fits_the_command_and_its_own_hint_wins(
         doc |= {"tool_use_id": f"t{number}", "tool_input": {"command": command}}
         hook = daemon.inside(str(acg), "hook", "claude-code", stdin=subprocess.PIPE)
         hook.communicate(json.dumps(doc), timeout=10)
-        assert daemon.inside(f"{acg}-shell", f"eval '{command}'").wait(10) == 0
+        assert daemon.inside(f"{acg}-shell", f"eval '{command}'").wait(30) == 0
     first, second = sorted(daemon.history(), key=lambda call: call["intent"]["key"])
     assert (first["intent"]["cpu"]["cpu_class"], first["intent"]["pids"]) == ("batch", 77)
     assert (second["intent"]["cpu"]["cpu_class"], second["intent"]["pids"]) == ("batch", 99)
@@ -196,9 +196,9 @@ def test_a_hook_inside_a_call_announces_nothing(daemon: Daemon, acg: Path) -> No
     doc = {"hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_use_id": "t"}
     text = json.dumps({**doc, "tool_input": {"command": "true"}})
     inside = f'printf %s "$1" | {acg} hook claude-code; {acg}-shell "eval \'true\'"'
-    assert daemon.acg("--", "sh", "-c", inside, "sh", text).wait(10) == 0
+    assert daemon.acg("--", "sh", "-c", inside, "sh", text).wait(30) == 0
     # Nor does it count for the agent afterwards.
-    assert daemon.inside(f"{acg}-shell", "eval true").wait(10) == 0
+    assert daemon.inside(f"{acg}-shell", "eval true").wait(30) == 0
     assert [call["intent"]["key"] for call in daemon.history()] == [None]
     assert RUN.exists()
 
@@ -213,6 +213,6 @@ def test_a_daemon_that_died_is_not_waited_for(daemon: Daemon) -> None:
         listener.setblocking(False)
         done = daemon.hook("claude-code", b"{}")
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-        assert daemon.acg("--", "sh", "-c", "exit 4").wait(10) == 4
+        assert daemon.acg("--", "sh", "-c", "exit 4").wait(30) == 4
         with pytest.raises(BlockingIOError):
             listener.accept()

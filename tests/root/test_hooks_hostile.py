@@ -53,7 +53,7 @@ def test_no_stdin_of_any_dialect_is_a_server_error(daemon: Daemon, tmp_path: Pat
         str(port),
         str(RUN / "agent/sock"),
     )
-    until(lambda: port.exists() and port.read_text(), "the bridge", 20)
+    until(lambda: port.exists() and port.read_text(), "the bridge")
     answers: list[int] = []
     with httpx2.Client(base_url=f"http://127.0.0.1:{port.read_text()}", timeout=20) as client:
 

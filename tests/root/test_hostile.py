@@ -28,7 +28,7 @@ def _connect(path: str) -> socket.socket:
 
 def _still_well(daemon: Daemon) -> None:
     assert daemon.ask("GET", "/healthz").status_code == 200
-    assert daemon.acg("--", "sh", "-c", "exit 3").wait(20) == 3
+    assert daemon.acg("--", "sh", "-c", "exit 3").wait(30) == 3
     assert "Traceback" not in daemon.log
 
 
@@ -83,8 +83,8 @@ def test_schemathesis_finds_no_server_error(daemon: Daemon, tmp_path: Path, role
         bridge = daemon.inside(str(ACG), "run", "--", *words, AGENT)
     else:
         bridge = subprocess.Popen([*words, ADMIN if role == "admin" else AGENT], text=True)
-    until(port.exists, "the bridge", 20)
-    until(port.read_text, "the bridge's port", 20)
+    until(port.exists, "the bridge")
+    until(port.read_text, "the bridge's port")
     command = [
         *(str(REPO / ".venv/bin/schemathesis"), "--config-file", "tests/root/schemathesis.toml"),
         *("run", "docs/reference/openapi.json"),

@@ -25,7 +25,7 @@ def test_running_calls_go_on_over_kill_9_and_end_properly(daemon: Daemon) -> Non
     daemon.stop(signal.SIGKILL)
     daemon.start()
     assert daemon.call(leaf)["state"] == "running"
-    assert run.wait(10) == 9
+    assert run.wait(30) == 9
     until(lambda: not daemon.leaves(), "the leaf to go")
     assert daemon.call(leaf)["outcome"]["exit_code"] == 9
 
@@ -45,7 +45,7 @@ def test_a_call_that_ends_while_the_daemon_is_dead_says_that_it_is_not_known_how
             blank = {"state": "declared", "started_at": None, "pid": None, "start_ticks": None}
             changed = json.dumps({**json.loads(record), **blank}).encode()
             db.execute("UPDATE call SET record = ? WHERE id = ?", (changed, leaf))
-    assert run.wait(10) == 9
+    assert run.wait(30) == 9
     daemon.start()
     until(lambda: not daemon.leaves(), "the leaf to go")
     assert daemon.call(leaf)["state"] == "closed"
@@ -57,7 +57,7 @@ def test_a_deadline_holds_over_a_restart(daemon: Daemon) -> None:
     until(lambda: "agentcg.calls" in cgroup_of(run.pid), "placement")
     daemon.stop(signal.SIGKILL)
     daemon.start()
-    assert run.wait(10) == -signal.SIGKILL
+    assert run.wait(30) == -signal.SIGKILL
 
 
 def test_leaves_and_sessions_that_no_record_knows_are_tidied(daemon: Daemon) -> None:
@@ -67,7 +67,7 @@ def test_leaves_and_sessions_that_no_record_knows_are_tidied(daemon: Daemon) -> 
     sleeper = subprocess.Popen(["sh", "-c", f"echo 0 > {stray}/cgroup.procs; exec sleep 1000"])
     until(lambda: "c-stray" in cgroup_of(sleeper.pid), "the stray")
     daemon.start()
-    assert sleeper.wait(10) == -signal.SIGKILL
+    assert sleeper.wait(30) == -signal.SIGKILL
     until(lambda: not stray.exists(), "the leaf to go")
 
 
@@ -88,7 +88,7 @@ def test_kill_9_at_random_moments_during_many_calls(daemon: Daemon, tmp_path: Pa
     stop.touch()
     out, _ = agent.communicate(timeout=300)
     assert out == ""  # every command ran, with its own exit status
-    until(lambda: not daemon.leaves(), "the last leaf to go", 10)
+    until(lambda: not daemon.leaves(), "the last leaf to go")
     history = daemon.history()
     assert all(c["state"] == "closed" for c in history)
     # Those that came while no daemon was there ran unmanaged, the others are all accounted for.
@@ -108,7 +108,7 @@ def test_stopping_leaves_the_host_as_it_was_found(daemon: Daemon) -> None:
     before = Path("/proc/self/mountinfo").read_text()
     assert daemon.ask("DELETE", "/v1/sessions/one").status_code == 200
     assert daemon.stop() == 0
-    assert agent.wait(10) == -signal.SIGKILL  # an empty session's processes have no other home
+    assert agent.wait(30) == -signal.SIGKILL  # an empty session's processes have no other home
     assert not (daemon.root / daemon.pool).exists()
     assert Path("/proc/self/mountinfo").read_text() == before
     daemon.start()
@@ -133,7 +133,7 @@ def test_a_full_disk_stops_nothing(daemon: Daemon, tmp_path: Path) -> None:
         counters = daemon.ask("GET", "/v1/host").json()["counters"]
         assert counters["journal_failed_writes"] > 0
         (state / "filler").unlink()
-        assert daemon.acg("--", "true", name="two").wait(10) == 0
+        assert daemon.acg("--", "true", name="two").wait(30) == 0
         daemon.stop()
     finally:
         subprocess.run(["umount", "-l", str(state)], check=True)

@@ -97,7 +97,7 @@ def test_a_call_that_ends_while_the_daemon_is_dead_is_in_the_statistics(daemon: 
     with daemon.acg("--", "sleep", "3") as run:
         until(lambda: daemon.leaves(), "the leaf")
         daemon.stop(signal.SIGKILL)
-        assert run.wait(20) == 0
+        assert run.wait(30) == 0
     daemon.start()
     until(lambda: not daemon.leaves(), "the leaf to go")
     # Its account follows its leaf, and is written by a thread.
@@ -202,11 +202,11 @@ def test_a_full_disk_stops_nothing_and_recording_goes_on_when_there_is_room(
                 pass
         daemon.start()
         first = _run(daemon, BURN.format(cpu=0.2, hold=0))
-        until(lambda: "traces cannot be written" in daemon.log, "the word", 20)
+        until(lambda: "traces cannot be written" in daemon.log, "the word")
         # What waits for the disk can be seen already.
         assert _trace(daemon, first)["samples"]
         filler.unlink()
-        until(lambda: "traces are recorded again" in daemon.log, "the second word", 20)
+        until(lambda: "traces are recorded again" in daemon.log, "the second word")
         assert daemon.log.count("traces cannot be written") == 1
         assert _trace(daemon, first)["samples"]
         assert [one for one in shelf.kept(state) if one.whole]

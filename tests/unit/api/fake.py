@@ -249,7 +249,7 @@ class Running:
         # A server that stopped by itself has closed its loop, at any moment before this one.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.stop.set)
-        self.thread.join(10)
+        self.thread.join(30)
         assert not self.thread.is_alive()
 
 
@@ -276,7 +276,7 @@ def running(folder: Path) -> Iterator[Running]:
 
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
-    ready.wait(10)
+    ready.wait(30)
     try:
         yield made[0]
     finally:

@@ -45,7 +45,7 @@ def test_the_subscription_ends_with_the_reader(agent: httpx2.Client, server: Run
     import time
 
     read(agent, 1, params={"after": 0})
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while server.controller.streams:
         assert time.monotonic() < end
         time.sleep(0.01)

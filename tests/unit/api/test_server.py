@@ -24,7 +24,7 @@ def connect(path: Path, timeout: float | None = 5) -> socket.socket:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -188,7 +188,7 @@ async def test_lowering_waits_so_that_calls_in_a_row_cost_one_round(
     await until(top, {})
     assert len(manager.did("SetUnitProperties")) == 4
     # The ledger is brought up to date after the last file is.
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while core.guarantees.running:
             await asyncio.sleep(0.01)
     assert core.guarantees.written == {}

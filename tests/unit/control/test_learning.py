@@ -99,7 +99,7 @@ async def test_no_call_waits_for_what_is_learned_and_it_is_told_later(
     monkeypatch.setattr(guarantees, "_settled", settled)
     monkeypatch.setattr(limits, "apply", lambda *_: {"memory.guarantee": "ok"})
     close(fake, 20)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         live = await calls.declare(fake.core, fake.session, PYTEST, None)
         assert live.record.grant.enforced["memory.guarantee"] == "ok"
         come.set()
@@ -190,7 +190,7 @@ async def test_a_restart_forgets_nothing_and_counts_nothing_twice(
         fake.core.recorder.begin()
         await asyncio.sleep(0)  # it has begun to read
         close(fake, 1, at=3e9)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await got(fake):
                 await asyncio.sleep(0.02)
         scope_name = "" if scope == "host" else "s-1"

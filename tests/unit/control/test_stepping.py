@@ -122,7 +122,7 @@ async def tree(tmp_path: Path) -> AsyncIterator[Fake]:
 
 
 async def until(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not check():
             await asyncio.sleep(0.01)
 

@@ -45,13 +45,13 @@ async def taken(fake: Fleet, call: str) -> list[Sample]:
 
 async def seen(fake: Fleet, call: str) -> None:
     """Wait for its first sample."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await taken(fake, call):
             await asyncio.sleep(0.02)
 
 
 async def until(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not check():
             await asyncio.sleep(0.02)
 

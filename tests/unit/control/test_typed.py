@@ -183,7 +183,7 @@ async def test_once_it_is_told_to_its_call_ends_with_the_last_that_runs(
     await asyncio.sleep(0.1)
     assert over == []
     populate(core, call, populated=False)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await following
     assert over == [2 << 8]
 
@@ -199,7 +199,7 @@ async def test_the_hook_after_the_tool_tells_it_to(
     assert over == []
     told = {"session_id": "s", "hook_event_name": "PostToolUse", "tool_use_id": "k"}
     await hooking.hook(core, live, DIALECTS["codex"], json.dumps(told).encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await following
     assert (one.over, over) == (True, [2 << 8])
 

@@ -43,7 +43,7 @@ class Bench:
 
 
 def until(check: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not check():
         assert time.monotonic() < end, f"waited for {what}"
         time.sleep(0.01)

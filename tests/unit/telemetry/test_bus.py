@@ -27,7 +27,7 @@ def follow(
 
 
 async def rest(stream: AsyncIterator[Event]) -> list[Event]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return [event async for event in stream]
 
 

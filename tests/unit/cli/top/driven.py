@@ -28,7 +28,7 @@ from rich.text import Text
 
 _PART = re.compile(r"\x1b\[(\?\d+[hl]|\d+;1H|2J|K|[\d;]*m)|([^\x1b]+)")
 _MODES = {"?1049h", "?1049l", "?25h", "?25l", "?7h", "?7l"}
-PATIENCE = 20.0
+PATIENCE = 40.0
 
 
 class Driven:

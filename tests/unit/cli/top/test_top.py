@@ -133,7 +133,7 @@ def test_a_signal_right_after_the_start_leaves_the_terminal_as_it_was(
 
 def test_it_ends_with_its_terminal(top: Driven) -> None:
     top.hang_up()
-    assert top.program.wait(20) == 130
+    assert top.program.wait(30) == 130
 
 
 def test_another_size_is_drawn_at_once(top: Driven) -> None:
