@@ -252,12 +252,14 @@ async def test_cancelling_the_server_breaks_its_connections(tmp_path: Path) -> N
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         stop = asyncio.Event()
+        listener.listen()
         task = asyncio.create_task(serve(FakeController(), {Door.AGENT: listener}, stop))
-        await asyncio.sleep(0.1)
         reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
-        await asyncio.sleep(0.1)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await reader.read() == b""
         writer.close()
+        await writer.wait_closed()
