@@ -1,10 +1,12 @@
-"""Checks the host before anything slow begins, so that what is missing is said in one line."""
+"""Checks the host before anything slow begins; installs tools, says what else is missing."""
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 from vm_tests import cache, qemu
+from vm_tests.app import REPO
 from vm_tests.errors import HarnessError
 
 _DISK_GIB = 6
@@ -22,13 +24,15 @@ _TOOLS = {
 
 
 def check() -> None:
-    """Raise HarnessError naming the first thing that the host lacks, and the remedy."""
+    """Install missing tools; HarnessError names what else is lacking, and the remedy."""
     if os.geteuid() != 0:
         raise HarnessError("the VM's disks are made as root: run this as root (sudo -E)")
     # The shells of some users lack the system folders, where mkfs is.
     os.environ["PATH"] += ":/usr/sbin:/sbin"
-    missing = sorted(package for tool, package in _TOOLS.items() if not shutil.which(tool))
-    if missing:
+    if missing := _missing():
+        # Its words, also those of a failure, are for who sits there.
+        subprocess.run([REPO / "tools/need", *missing], check=False)
+    if missing := _missing():
         raise HarnessError(f"missing tools: apt-get install {' '.join(missing)}")
     free = shutil.disk_usage(cache.root()).free / 2**30
     if free < _DISK_GIB:
@@ -36,6 +40,10 @@ def check() -> None:
             f"{cache.root()} has {free:.1f} GiB free, {_DISK_GIB} GiB are needed: make room, or set"
             " AGENTCG_CACHE to a folder on a larger disk"
         )
+
+
+def _missing() -> list[str]:
+    return sorted(package for tool, package in _TOOLS.items() if not shutil.which(tool))
 
 
 def check_memory() -> None:
