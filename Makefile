@@ -14,7 +14,7 @@ AGAIN := --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
 
 .PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu
 
-setup: $(VENV)/.stamp acg bpf $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp
+setup: $(VENV)/.stamp acg bpf build/syscalls $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp
 
 # uv comes from the index like any tool; the lock pins everything else by hash.
 $(VENV)/.stamp: requirements.lock harness.lock
@@ -33,6 +33,12 @@ bpf: $(BPF)
 vpath %.bpf.c bpf sched_ext
 build/bpf/%.bpf.o: %.bpf.c $(BPF_NEEDS)
 	$(compile-bpf)
+# The numbers and names of system calls here: no host has that list without the compiler's headers.
+build/syscalls: Makefile
+	@command -v $(CLANG) >/dev/null || tools/need clang-19
+	@mkdir -p $(@D)
+	@echo '#include <asm/unistd.h>' | $(CLANG) -idirafter /usr/include/$(shell uname -m)-linux-gnu -E -dM - | \
+	    sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9]*\)$$/\2 \1/p' | sort -n > $@.new && test -s $@.new && mv $@.new $@
 # Not shipped: what the tests of the loader load.
 build/bpf-tests/%.bpf.o: tests/bpf/%.bpf.c $(BPF_NEEDS)
 	$(compile-bpf)

@@ -1,4 +1,4 @@
-"""Where the native client is: of the package, of the checkout, or on PATH."""
+"""What was compiled with the package: the native client, and the system calls' numbers."""
 
 import os
 import shutil
@@ -22,3 +22,16 @@ def acg() -> Path:
     if found is None:
         raise UnsupportedError("the native client acg is not here: build it with `make acg`")
     return Path(found)
+
+
+def syscalls() -> dict[int, str]:
+    """The names of system calls by number, of the architecture that the package was built for.
+
+    Raises:
+        UnsupportedError: there is no such list.
+    """
+    for place in (_PACKAGE / "_native/syscalls", _PACKAGE.parent / "build/syscalls"):
+        if place.is_file():
+            lines = place.read_text("ascii").splitlines()
+            return {int(number): name for number, _, name in (one.partition(" ") for one in lines)}
+    raise UnsupportedError("the list of system calls is not here: build it with `make setup`")

@@ -103,6 +103,7 @@ struct task_struct {
 	unsigned int flags;
 	int pid;
 	int tgid;
+	char comm[16];
 	__u64 start_boottime;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
@@ -117,6 +118,33 @@ struct task_struct {
 	struct sigpending pending;
 	struct sched_entity se;
 	struct sched_ext_entity scx;
+} KTYPE;
+
+struct gendisk {
+	char disk_name[32];
+} KTYPE;
+
+struct request_queue {
+	struct gendisk *disk;
+} KTYPE;
+
+struct blkcg {
+	struct cgroup_subsys_state css;
+} KTYPE;
+
+struct blkcg_gq {
+	struct blkcg *blkcg;
+} KTYPE;
+
+struct bio {
+	struct blkcg_gq *bi_blkg; /* none if the kernel has no block cgroups */
+} KTYPE;
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;
+	unsigned int __data_len;
+	struct bio *bio;
 } KTYPE;
 
 enum cgroup_subsys_id { memory_cgrp_id = 4 };

@@ -130,4 +130,35 @@ struct watched {
 	__u32 zero;
 };
 
+enum traced_what {
+	TRACED_EXEC = 1,
+	TRACED_OPEN = 2,
+	TRACED_CONNECT = 3,
+	TRACED_OOM = 4,
+	TRACED_BLOCKIO = 5,
+};
+
+#define TRACED_TEXT 256
+
+/* One record of the tracer's ring buffer. */
+struct traced {
+	__u64 at;
+	__u64 cgroup;  /* of who did it; of a victim its own; of a request whose account it is on */
+	__u64 took;    /* the time of a system call, or of a request; else 0 */
+	__u64 bytes;   /* of a request; else 0 */
+	__u32 pid;     /* in the initial namespace; 0 of a request */
+	__u32 what;
+	__s32 result;  /* of a system call; below 0 an errno. Of a request: 0, or its status, negated */
+	__u32 size;    /* bytes in `text` */
+	char comm[16];
+	char text[TRACED_TEXT]; /* arguments, a path, a socket's address, a disk's name */
+};
+
+/* What the tracer counts of one system call, keyed by its number. */
+struct syscall_count {
+	__u64 calls;
+	__u64 errors;
+	__u64 took;
+};
+
 #endif

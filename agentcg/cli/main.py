@@ -4,7 +4,7 @@ import os
 
 import typer
 
-from agentcg.cli import calls, docker, events, hooks, local, mcp, run, sessions, setup, trace
+from agentcg.cli import calls, docker, events, hooks, local, mcp, probe, run, sessions, setup, trace
 from agentcg.cli.errors import EXIT_CODES, Group
 from agentcg.cli.top import command as top
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (sessions, calls, top, trace, events, run, hooks, docker, mcp, local, setup):
+for _module in (sessions, calls, top, trace, probe, events, run, hooks, docker, mcp, local, setup):
     _module.register(app)
 
 

@@ -1,4 +1,4 @@
-"""Tables for people and JSON for programs, on stdout."""
+"""Tables for people and JSON for programs, on stdout; notes about them on stderr."""
 
 import os
 import sys
@@ -125,6 +125,11 @@ def _cell(value: object) -> object:
 def line(text: str) -> None:
     """Print one line of plain text, escaped."""
     typer.echo(escape(text))
+
+
+def note(text: str) -> None:
+    """Say something about the output, on stderr, where it is in nobody's way."""
+    typer.echo(f"agentcg: {escape(text)}", err=True)
 
 
 def branch(tree: "Tree", text: str) -> "Tree":

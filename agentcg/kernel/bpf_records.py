@@ -140,3 +140,33 @@ class Watched(ctypes.Structure):
         ("count", _U32),
         ("zero", _U32),
     )
+
+
+TRACED_EXEC, TRACED_OPEN, TRACED_CONNECT, TRACED_OOM, TRACED_BLOCKIO = 1, 2, 3, 4, 5
+
+
+class TracedRecord(ctypes.Structure):
+    """struct traced: what the tracer tells."""
+
+    _fields_ = (
+        ("at", _U64),
+        ("cgroup", _U64),
+        ("took", _U64),
+        ("bytes", _U64),
+        ("pid", _U32),
+        ("what", _U32),
+        ("result", _S32),
+        ("size", _U32),
+        ("comm", ctypes.c_char * 16),
+        ("text", ctypes.c_char * 256),
+    )
+
+
+class SyscallCount(ctypes.Structure):
+    """struct syscall_count: what the tracer counts of one system call."""
+
+    _fields_ = (
+        ("calls", _U64),
+        ("errors", _U64),
+        ("took", _U64),
+    )

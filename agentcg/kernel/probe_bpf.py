@@ -22,6 +22,7 @@ OBJECTS = {
     "bpf.tripwire": ("probe_tripwire", "page_counter_try_charge was traced"),
     "bpf.cgroup_storage": ("probe_cgroup_storage", "a program may use it"),
     "bpf.task_work": ("probe_task_work", "a program may ask for a callback"),
+    "bpf.tracer": ("tracer", "`agentcg probe` can look at what calls do"),
     "sched_ext": ("probe_sched_ext", "a scheduler was loaded, and not attached"),
     "sched_ext.server": ("probe_ext_server", "its tasks keep a part of each CPU beside others"),
 }

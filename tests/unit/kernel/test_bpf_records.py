@@ -31,3 +31,11 @@ def test_a_record_is_the_same_in_c_and_in_python(struct: str, copy: type[ctypes.
 )
 def test_a_record_of_the_observer_is_too(struct: str, copy: type[ctypes.Structure]) -> None:
     assert differences(Btf(shipped("observer")), struct, copy) == []
+
+
+@pytest.mark.parametrize(
+    ("struct", "copy"),
+    [("traced", records.TracedRecord), ("syscall_count", records.SyscallCount)],
+)
+def test_a_record_of_the_tracer_is_too(struct: str, copy: type[ctypes.Structure]) -> None:
+    assert differences(Btf(shipped("tracer")), struct, copy) == []
