@@ -37,8 +37,9 @@ build/bpf/%.bpf.o: %.bpf.c $(BPF_NEEDS)
 build/syscalls: Makefile
 	@command -v $(CLANG) >/dev/null || tools/need clang-19
 	@mkdir -p $(@D)
-	@echo '#include <asm/unistd.h>' | $(CLANG) -idirafter /usr/include/$(shell uname -m)-linux-gnu -E -dM - | \
-	    sed -n 's/^#define __NR_\([a-z0-9_]*\) \([0-9]*\)$$/\2 \1/p' | sort -n > $@.new && test -s $@.new && mv $@.new $@
+	@unistd() { { echo '#include <asm/unistd.h>'; cat; } | $(CLANG) -idirafter /usr/include/$(shell uname -m)-linux-gnu -E "$$@" -; }; \
+	    unistd -dM < /dev/null | sed -n 's/^#define __NR_\([a-z0-9_]*\) .*/__NR_\1 \1/p' | unistd -P | \
+	    grep -E '^[0-9]+ [a-z0-9_]+$$' | sort -n > $@.new && test -s $@.new && mv $@.new $@
 # Not shipped: what the tests of the loader load.
 build/bpf-tests/%.bpf.o: tests/bpf/%.bpf.c $(BPF_NEEDS)
 	$(compile-bpf)

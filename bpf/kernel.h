@@ -99,7 +99,13 @@ struct mm_struct {
 	unsigned long arg_start, arg_end, env_start, env_end;
 } KTYPE;
 
+struct thread_info {
+	unsigned long flags;
+	__u32 status; /* not everywhere */
+} KTYPE;
+
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	int pid;
 	int tgid;
@@ -137,13 +143,12 @@ struct blkcg_gq {
 } KTYPE;
 
 struct bio {
-	struct blkcg_gq *bi_blkg; /* none if the kernel has no block cgroups */
+	struct blkcg_gq *bi_blkg; /* not there in a kernel without block cgroups */
 } KTYPE;
 
 struct request {
 	struct request_queue *q;
 	unsigned int cmd_flags;
-	unsigned int __data_len;
 	struct bio *bio;
 } KTYPE;
 

@@ -143,18 +143,18 @@ enum traced_what {
 /* One record of the tracer's ring buffer. */
 struct traced {
 	__u64 at;
-	__u64 cgroup;  /* of who did it; of a victim its own; of a request whose account it is on */
+	__u64 leaf;    /* id of the cgroup two below the session's that it is in, a call's as a rule; or 0 */
 	__u64 took;    /* the time of a system call, or of a request; else 0 */
 	__u64 bytes;   /* of a request; else 0 */
 	__u32 pid;     /* in the initial namespace; 0 of a request */
 	__u32 what;
-	__s32 result;  /* of a system call; below 0 an errno. Of a request: 0, or its status, negated */
+	__s32 result;  /* of a system call; below 0 an errno; of a request: 0, or minus its blk_status_t */
 	__u32 size;    /* bytes in `text` */
 	char comm[16];
 	char text[TRACED_TEXT]; /* arguments, a path, a socket's address, a disk's name */
 };
 
-/* What the tracer counts of one system call, keyed by its number. */
+/* What the tracer counts of one system call, by its number; the last entry is all others. */
 struct syscall_count {
 	__u64 calls;
 	__u64 errors;

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from agentcg.model.view import CallView
 
 
-def client() -> "Client":
+def client(**options: float) -> "Client":
     """The client for the socket in AGENTCG_SOCKET, else for the usual one."""
     from agentcg.client import Client
 
-    return Client(os.environ.get("AGENTCG_SOCKET") or None)
+    return Client(os.environ.get("AGENTCG_SOCKET") or None, **options)
 
 
 def find(daemon: "Client", prefix: str) -> "CallView":

@@ -1,6 +1,7 @@
 """`agentcg probe`: what a session or a call does right now, as the kernel sees it."""
 
 import errno
+import math
 import os
 import signal
 import time
@@ -18,12 +19,14 @@ from agentcg.model.traced import Question
 if TYPE_CHECKING:
     from types import FrameType
 
-    from agentcg.client import Client
     from agentcg.kernel.tracer import Tracer
     from agentcg.model.traced import Traced
 
-_PAUSE = 0.5  # seconds between looks at the clock and at what was lost
+# Seconds: between looks at the clock; until the daemon is asked again, or once more if it is away.
+_PAUSE = 0.5
+_ASK_FOR, _ASK_AGAIN, _ASK_LATER = 1.0, 1.0, 30.0
 _AGENT = "agent"
+_RESTARTS = range(512, 517)  # the kernel's own answers, which no program sees
 _COUNTED = ("SYSTEM CALL", "CALLS", "ERRORS", "TIME")
 
 
@@ -47,52 +50,68 @@ def probe(
     A line for each thing, as it happens; of system calls a table at the end. As root, on the host:
     the kernel is asked directly, by BPF, and nothing is recorded.
     """
-    from agentcg.cli.link import client
     from agentcg.kernel.tracer import Tracer
 
-    with client() as daemon:
-        names, inside = _Names(daemon), _inside(daemon, session, call)
-        ends = None if seconds is None else time.monotonic() + seconds
+    _need_root()
+    inside, name = _whom(session, call)
+    names = _Names()
 
-        def show(one: "Traced") -> None:
-            _print(one, names.of(one.cgroup_id), question, form)
+    def show(one: "Traced") -> None:
+        _print(one, name or names.of(one.cgroup_id), question, form)
 
-        _need_root()
-        with Tracer(question, inside, show) as tracer, _interruptible() as over:
-            output.note(f"probing {question.value}")
-            while not over and (ends is None or time.monotonic() < ends):
-                left = _PAUSE if ends is None else min(_PAUSE, max(0.0, ends - time.monotonic()))
-                tracer.wait(left)
-            _sum_up(tracer, question, form)
+    with Tracer(question, inside, show) as tracer, _interruptible() as over:
+        output.note(f"probing {question.value}")
+        ends = math.inf if seconds is None else time.monotonic() + seconds
+        while not over and (left := ends - time.monotonic()) > 0:
+            tracer.wait(min(_PAUSE, left))
+        _sum_up(tracer, question, form)
 
 
 class _Names:
-    """Which call a cgroup is. The daemon is asked once for each: ids are not used again."""
+    """Which call a cgroup is, as far as the daemon is there to say so; it is asked now and then."""
 
-    def __init__(self, daemon: "Client") -> None:
-        self._daemon = daemon
+    def __init__(self) -> None:
         self._known: dict[int, str] = {}
+        self._ask_at = 0.0
 
     def of(self, cgroup_id: int) -> str:
-        if cgroup_id not in self._known:
-            calls = [view.call for view in self._daemon.calls(everything=True)]
+        if cgroup_id and cgroup_id not in self._known and time.monotonic() >= self._ask_at:
+            self._ask()
+        return self._known.get(cgroup_id, _AGENT)
+
+    def _ask(self) -> None:
+        from agentcg.cli.link import client
+        from agentcg.errors import AgentcgError
+
+        again = _ASK_AGAIN
+        try:
+            with client(timeout=_ASK_FOR) as daemon:
+                calls = [view.call for view in daemon.calls(everything=True)]
+        except AgentcgError:
+            again = _ASK_LATER
+        else:
             self._known |= {one.cgroup_id: one.id for one in calls if one.cgroup_id is not None}
-        return self._known.setdefault(cgroup_id, _AGENT)
+        self._ask_at = time.monotonic() + again
 
 
-def _inside(daemon: "Client", session: str | None, call: str | None) -> int:
-    """The id of the cgroup that is looked at."""
-    from agentcg.cli.link import find
+def _whom(session: str | None, call: str | None) -> tuple[int, str | None]:
+    """The id of the cgroup that is looked at; and what it is called, if it is a call."""
+    from agentcg.cli.link import client, find
     from agentcg.errors import BadValueError, ConflictError
+    from agentcg.model.call import ALIVE
 
     if (session is None) == (call is None):
         raise BadValueError("say what to look at: --session ID or --call ID, one of them")
-    if session is not None:
-        return daemon.session(session).session.cgroup_id
-    found = find(daemon, call or "").call
-    if found.cgroup_id is None:
-        raise ConflictError(f"call {found.id} is {found.state.value}: it has no cgroup")
-    return found.cgroup_id
+    with client() as daemon:
+        if session is not None:
+            return daemon.session(session).session.cgroup_id, None
+        found = find(daemon, call or "").call
+    if found.cgroup_id is None or found.state not in ALIVE:
+        raise ConflictError(
+            f"call {found.id} is {found.state.value} and has no cgroup: "
+            f"`agentcg explain {found.id}` has what it did"
+        )
+    return found.cgroup_id, found.id
 
 
 def _need_root() -> None:
@@ -109,8 +128,13 @@ def _interruptible() -> Iterator[list[int]]:
 
     def end(number: int, _: "FrameType | None") -> None:
         over.append(number)
+        # Once more, and it ends at once: it may be waiting for who reads what it prints.
+        for again in before:
+            signal.signal(again, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, end)
     try:
         yield over
     finally:
@@ -127,15 +151,16 @@ def _print(one: "Traced", name: str, question: Question, form: Format) -> None:
     words = [f"{name:<12}", f"{one.pid:>7}" if one.pid else f"{NONE:>7}", f"{one.program:<15}"]
     if question is Question.BLOCKIO:
         words = [words[0], f"{size(one.bytes):>9}", f"{span(one.took):>7}"]
-    if question in (Question.OPEN, Question.CONNECT):
+        words += [f"failed (status {-one.result})"] if one.result else []
+    elif question in (Question.OPEN, Question.CONNECT):
         words += [f"{span(one.took):>7}", f"{_answer(one.result):<11}"]
-    elif one.result < 0:
-        words.append(f"failed ({-one.result})")
     output.line(" ".join([*words, one.text]))
 
 
 def _answer(result: int) -> str:
-    return "ok" if result >= 0 else errno.errorcode.get(-result, str(result))
+    if result >= 0:
+        return "ok"
+    return "interrupted" if -result in _RESTARTS else errno.errorcode.get(-result, str(result))
 
 
 def _sum_up(tracer: "Tracer", question: Question, form: Format) -> None:

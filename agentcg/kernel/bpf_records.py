@@ -150,7 +150,7 @@ class TracedRecord(ctypes.Structure):
 
     _fields_ = (
         ("at", _U64),
-        ("cgroup", _U64),
+        ("leaf", _U64),
         ("took", _U64),
         ("bytes", _U64),
         ("pid", _U32),

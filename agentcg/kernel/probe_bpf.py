@@ -70,7 +70,7 @@ def _tried(name: str, sys: Path) -> Mechanism:
             if name in _ATTACHED:
                 tried.program(_ATTACHED[name]).attach().close()
     except BpfError as error:
-        hint = _forbidden(sys) if error.errno == errno.EPERM else ""
+        hint = forbidden(sys) if error.errno == errno.EPERM else ""
         return Mechanism(name, works=False, detail=error.message + hint)
     except AgentcgError as error:
         return Mechanism(name, works=False, detail=error.message)
@@ -79,7 +79,8 @@ def _tried(name: str, sys: Path) -> Mechanism:
     return Mechanism(name, works=True, detail=f"{known} (libbpf {libbpf.version()})")
 
 
-def _forbidden(sys: Path) -> str:
+def forbidden(sys: Path) -> str:
+    """What the kernel wants of who may not load a program, to be put behind its refusal."""
     try:
         lockdown = (sys / "kernel/security/lockdown").read_text().strip()
     except OSError:

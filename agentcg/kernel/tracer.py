@@ -3,15 +3,20 @@
 Nothing is pinned: who asked and is gone, however it ended, traces no more.
 """
 
+import contextlib
+import ctypes
+import errno
 import select
 import shlex
 import socket
 import struct
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Self
 
 from agentcg import native
-from agentcg.kernel.bpf_link import Link
+from agentcg.errors import BpfError, DeniedError
+from agentcg.kernel import probe_bpf
 from agentcg.kernel.bpf_map import RingBuffer
 from agentcg.kernel.bpf_object import Object, shipped
 from agentcg.kernel.bpf_records import (
@@ -36,7 +41,9 @@ _PROGRAMS: Mapping[Question, tuple[str, ...]] = {
     Question.SYSCALLS: _CALLS,
 }
 _WANTED = {Question.OPEN: TRACED_OPEN, Question.CONNECT: TRACED_CONNECT}
-_NUMBERS = ("open", "openat", "openat2", "connect")
+_NUMBERS = ("open", "creat", "openat", "openat2", "connect", "rt_sigreturn")
+_OTHERS = 512  # the last number that is counted stands for all others
+_CUT = "…"
 # enum req_op of include/linux/blk_types.h
 _OPERATIONS = {
     0: "read",
@@ -55,13 +62,14 @@ class Tracer:
         """Begin. `inside` is the id of the cgroup; `take` runs inside `wait`.
 
         Raises:
+            DeniedError: the kernel allows it to root with these capabilities only.
             BpfError: with libbpf's, or the verifier's, reason.
-            UnavailableError: libbpf is not here, or the object was not built.
+            UnavailableError, UnsupportedError: libbpf, or what is built with the package, lacks.
         """
         self._take = take
         self._names = native.syscalls()
-        self._links: list[Link] = []
-        with Object.open(shipped("tracer")) as one:
+        with contextlib.ExitStack() as stack:
+            one = stack.enter_context(Object.open(shipped("tracer")))
             programs = one.programs()
             for program in programs.values():
                 program.autoload(on=program.name in _PROGRAMS[question])
@@ -70,22 +78,24 @@ class Tracer:
             numbers = {name: number for number, name in self._names.items()}
             for name in _NUMBERS:
                 one.set(f"{name}_number", struct.pack("=i", numbers.get(name, -1)))
-            one.load()
-            self._lost = one.map("lost")
-            self._counts = one.map("syscall_counts")
-            with one.map("traced_events") as events:
-                self._ring = RingBuffer(events, self._heard)
             try:
-                for name in _PROGRAMS[question]:
-                    self._links.append(programs[name].attach())
-            except BaseException:
-                self.close()
-                raise
+                one.load()
+            except BpfError as error:
+                if error.errno != errno.EPERM:
+                    raise
+                raise DeniedError(f"{error.message}{probe_bpf.forbidden(Path('/sys'))}") from error
+            self._lost = stack.enter_context(one.map("lost"))
+            self._counts = stack.enter_context(one.map("syscall_counts"))
+            with one.map("traced_events") as events:
+                self._ring = stack.enter_context(RingBuffer(events, self._heard))
+            for name in _PROGRAMS[question]:
+                stack.callback(programs[name].attach().close)
+            self._open = stack.pop_all()
 
     def wait(self, seconds: float) -> None:
-        """Hand over what comes, and return when something has come, at the latest after so long."""
+        """Hand over what comes within that time, however much; return early when it is all."""
         if select.select([self._ring.fd], [], [], seconds)[0]:
-            self._ring.consume()
+            self._ring.turn(seconds)
 
     @property
     def lost(self) -> int:
@@ -94,24 +104,20 @@ class Tracer:
 
     def counts(self) -> list[SyscallStats]:
         """System calls so far, those first in which most time was spent."""
-        found, keys = [], self._counts.keys()
-        for key in keys:
-            raw = self._counts.lookup(key)
-            if raw is not None:
-                one = SyscallCount.from_buffer_copy(raw)
-                number = int.from_bytes(key, "little")
-                name = self._names.get(number, f"number {number}")
+        found = []
+        for number in range(_OTHERS + 1):
+            raw = self._counts.lookup(number.to_bytes(4, "little"))
+            one = SyscallCount.from_buffer_copy(raw or bytes(ctypes.sizeof(SyscallCount)))
+            if one.calls:
+                name = (
+                    "others" if number == _OTHERS else self._names.get(number, f"number {number}")
+                )
                 found.append(SyscallStats(name, one.calls, one.errors, one.took / SECOND))
         return sorted(found, key=lambda one: one.took, reverse=True)
 
     def close(self) -> None:
         """Trace no more."""
-        for link in self._links:
-            link.close()
-        self._links.clear()
-        self._ring.close()
-        self._lost.close()
-        self._counts.close()
+        self._open.close()
 
     def __enter__(self) -> Self:
         return self
@@ -122,14 +128,16 @@ class Tracer:
     def _heard(self, raw: bytes) -> None:
         record = TracedRecord.from_buffer_copy(raw)
         begin = TracedRecord.text.offset
-        text = raw[begin : begin + record.size]
+        text = _READ.get(record.what, _plain)(raw[begin : begin + record.size])
+        if record.size >= TracedRecord.text.size - 1:
+            text += _CUT
         self._take(
             Traced(
                 record.at / SECOND,
-                record.cgroup,
+                record.leaf,
                 record.pid,
                 record.comm.decode("utf-8", "backslashreplace"),
-                _READ.get(record.what, _plain)(text),
+                text,
                 record.result,
                 record.took / SECOND,
                 record.bytes,

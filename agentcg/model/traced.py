@@ -19,9 +19,10 @@ class Question(StrEnum):
 class Traced:
     """One thing done.
 
-    `at` and `took` are seconds, `at` of the monotonic clock. `result` is a system call's answer:
-    below 0 an errno. `text` is what it was about: arguments, a path, an address, or an operation
-    and its disk; who does it may have chosen it freely.
+    `at` and `took` are seconds, `at` of the monotonic clock. `cgroup_id` is that of the call, if it
+    is in one. `result` is a system call's answer, below 0 an errno; of a request to a disk 0, or
+    minus the kernel's blk_status_t. `text` is what it was about: arguments, a path, an address, or
+    an operation and its disk; who does it may have chosen it freely.
     """
 
     at: float
