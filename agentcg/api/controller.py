@@ -7,6 +7,7 @@ from typing import Protocol
 
 from agentcg.model.call import Call
 from agentcg.model.event import Event
+from agentcg.model.explanation import Explanation
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.trace import KindStats, Trace, Window
@@ -137,6 +138,17 @@ class Controller(Protocol):
 
     async def call_trace(self, caller: Caller, call: CallId, window: Window) -> Trace:
         """The recorded course of a call, open or closed."""
+        ...
+
+    async def explanation(self, caller: Caller, call: CallId) -> Explanation:
+        """The evidence about a call: of other sessions the administrator alone sees more than sums.
+
+        It is there as long as the call's record.
+        """
+        ...
+
+    async def lived(self, caller: Caller, window: Window) -> Sequence[Call]:
+        """The administrator's: calls that were open at some time, newest first."""
         ...
 
     async def session_trace(self, caller: Caller, session: SessionId, window: Window) -> Trace:

@@ -1,4 +1,4 @@
-"""GET /v1/calls/{call}/trace, /v1/sessions/{session}/trace and /v1/stats: what was recorded."""
+"""What was recorded: traces of calls and sessions, what follows from them, and who lived when."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -7,6 +7,8 @@ from fastapi import APIRouter, Depends, Query
 
 from agentcg.api.controller import Role
 from agentcg.api.deps import TheCall, TheCaller, TheController, TheSession, serves
+from agentcg.model.call import Call
+from agentcg.model.explanation import Explanation
 from agentcg.model.trace import KindStats, Trace, Window
 
 router = APIRouter(prefix="/v1", tags=["traces"])
@@ -32,6 +34,24 @@ async def call_trace(
 ) -> Trace:
     """Read what a call used over time, and its events; also when it is over."""
     return await controller.call_trace(caller, call, window)
+
+
+@router.get("/calls/{call}/explanation", openapi_extra=serves(Role.ADMIN, Role.SESSION, Role.CALL))
+async def explanation(controller: TheController, caller: TheCaller, call: TheCall) -> Explanation:
+    """Read the evidence about a call: its timeline, limits and use, and who held the pool.
+
+    A session sees of others what they held together, and no more.
+    """
+    return await controller.explanation(caller, call)
+
+
+@router.get("/lived", openapi_extra=serves(Role.ADMIN))
+async def lived(controller: TheController, caller: TheCaller, window: TheWindow) -> Sequence[Call]:
+    """Read the calls that were open at some moment of a time, whenever they were declared.
+
+    Newest first; `points` is the most calls.
+    """
+    return await controller.lived(caller, window)
 
 
 @router.get("/sessions/{session}/trace", openapi_extra=serves(Role.ADMIN, Role.SESSION))

@@ -1,5 +1,6 @@
 """Commands about calls: ps, explain, kill, freeze, thaw."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,8 @@ from agentcg.cli.output import Format, FormatOption
 from agentcg.cli.render import NONE, size, span
 
 if TYPE_CHECKING:
+    from agentcg.client import Client
+    from agentcg.model.explanation import Explanation
     from agentcg.model.view import CallView
 
 CallArgument = Annotated[str, typer.Argument(help="A call's id, or an unambiguous beginning.")]
@@ -42,17 +45,20 @@ def ps(
 
 
 def explain(call: CallArgument, form: FormatOption = Format.TABLE) -> None:
-    """Say in words what a call was granted and what became of it."""
-    from agentcg.cli.explain import sentences
-    from agentcg.cli.link import client, find
+    """Tell why a call fared as it did.
+
+    When what happened, its limits against what it used, who held how much of the pool while it was
+    pressed, what was decided, and what would be decided now.
+    """
+    from agentcg.cli import evidence
+    from agentcg.cli.link import client
 
     with client() as daemon:
-        view = find(daemon, call)
+        found = _explanation(daemon, call)
     if form is Format.JSON:
-        output.json(view)
+        output.json(found)
     else:
-        for line in sentences(view):
-            output.line(line)
+        evidence.show(found)
 
 
 def kill(call: CallArgument, form: FormatOption = Format.TABLE) -> None:
@@ -84,6 +90,16 @@ def row(view: "CallView") -> Sequence[str]:
         span(max(0.0, (call.ended_at or time.time()) - began)),
         call.intent.command or call.intent.tool,
     )
+
+
+def _explanation(daemon: "Client", call: str) -> "Explanation":
+    from agentcg.cli.link import find
+    from agentcg.errors import NotFoundError
+
+    with contextlib.suppress(NotFoundError):
+        # However old: what is listed are the last ones.
+        return daemon.explanation(call)
+    return daemon.explanation(find(daemon, call).call.id)
 
 
 def _act(verb: str, call: str, form: Format) -> None:

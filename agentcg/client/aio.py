@@ -10,7 +10,9 @@ import httpx2
 
 from agentcg.client import asks, wire
 from agentcg.client.asks import Ask, Json
+from agentcg.model.call import Call
 from agentcg.model.event import Event
+from agentcg.model.explanation import Explanation
 from agentcg.model.trace import KindStats, Trace, Window
 from agentcg.model.view import CallView, HostView, SessionView
 from agentcg.model.wire import CallBody, CallPatchBody, SessionBody
@@ -105,6 +107,14 @@ class AsyncClient:
     async def session_trace(self, session: str = "self", window: Window = _ALL) -> Trace:
         """Read what a session used over time: without a bound, in the last hour."""
         return await self._ask(asks.trace("sessions", session, window))
+
+    async def explanation(self, call: str) -> Explanation:
+        """Read the evidence about a call: timeline, limits, use, and who held the pool."""
+        return await self._ask(asks.explanation(call))
+
+    async def lived(self, window: Window = _ALL) -> list[Call]:
+        """Read which calls were open at some time: without a bound, in the last hour."""
+        return await self._ask(asks.lived(window))
 
     async def stats(self, window: Window = _ALL, kind: str | None = None) -> list[KindStats]:
         """Read what closed calls used, by class of command: without a bound, in the last day."""

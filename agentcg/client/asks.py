@@ -12,6 +12,8 @@ from urllib.parse import quote, urlencode
 from pydantic import TypeAdapter, ValidationError
 
 from agentcg.errors import AgentcgError
+from agentcg.model.call import Call
+from agentcg.model.explanation import Explanation
 from agentcg.model.trace import KindStats, Trace, Window
 from agentcg.model.view import CallView, HostView, SessionView
 from agentcg.model.wire import Body, CallBody, CallPatchBody, SessionBody
@@ -25,6 +27,8 @@ _CALL = TypeAdapter(CallView)
 _CALLS = TypeAdapter(list[CallView])
 _TRACE = TypeAdapter(Trace)
 _STATS = TypeAdapter(list[KindStats])
+_EXPLANATION = TypeAdapter(Explanation)
+_LIVED = TypeAdapter(list[Call])
 _HOST = TypeAdapter(HostView)
 _TEXT: TypeAdapter[str] = TypeAdapter(str)
 _OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
@@ -126,6 +130,16 @@ def hook(harness: str, told: Json) -> Ask[dict[str, Any]]:
 def trace(what: str, name: str, window: Window) -> Ask[Trace]:
     """GET /v1/calls/{id}/trace, or with "sessions" /v1/sessions/{id}/trace."""
     return Ask("GET", f"/v1/{what}/{_part(name)}/trace?{_query(window)}", _TRACE)
+
+
+def explanation(call: str) -> Ask[Explanation]:
+    """GET /v1/calls/{id}/explanation."""
+    return Ask("GET", f"/v1/calls/{_part(call)}/explanation", _EXPLANATION)
+
+
+def lived(window: Window) -> Ask[list[Call]]:
+    """GET /v1/lived."""
+    return Ask("GET", f"/v1/lived?{_query(window)}", _LIVED)
 
 
 def stats(window: Window, kind: str | None) -> Ask[list[KindStats]]:

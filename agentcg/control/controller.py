@@ -1,14 +1,13 @@
 """The daemon as its doors see it: who may do what, then the deed."""
 
-import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 from agentcg.api.controller import Caller, Door, Peer, Role
 from agentcg.control import (
     calls,
     closing,
     execing,
+    explaining,
     hooking,
     identity,
     opening,
@@ -16,12 +15,12 @@ from agentcg.control import (
     running,
     sessions,
     showing,
+    viewing,
 )
 from agentcg.control.core import Core
 from agentcg.control.hostview import host_view
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.errors import (
-    CgroupGoneError,
     ConflictError,
     DeniedError,
     NotFoundError,
@@ -30,14 +29,14 @@ from agentcg.errors import (
 from agentcg.harness.dialects import DIALECTS
 from agentcg.model.call import Call, CallState
 from agentcg.model.event import Event
+from agentcg.model.explanation import Explanation
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause
-from agentcg.model.sample import Counters
 from agentcg.model.trace import KindStats, Trace, Window
 from agentcg.model.view import CallView, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
-from agentcg.telemetry import counters
+from agentcg.policy.holders import Viewer
 
 REMEMBERED = 1000
 
@@ -58,20 +57,20 @@ class Daemon:
 
     async def open_session(self, caller: Caller, body: SessionBody) -> SessionView:
         live = await opening.open_session(self._core, caller, body)
-        return await self._session_view(live)
+        return await viewing.session(self._core, live)
 
     async def sessions(self, caller: Caller) -> Sequence[SessionView]:
         live = [s for s in self._core.state.sessions.values() if _sees(caller, s.record.id)]
-        return [await self._session_view(s) for s in live]
+        return [await viewing.session(self._core, s) for s in live]
 
     async def session(self, caller: Caller, session: SessionId) -> SessionView:
-        return await self._session_view(self._session(caller, session))
+        return await viewing.session(self._core, self._session(caller, session))
 
     async def close_session(self, caller: Caller, session: SessionId) -> SessionView:
         if caller.role is not Role.ADMIN:
             raise DeniedError("only the administrator closes a session: ask for it on the host")
         live = self._session(caller, session)
-        view = await self._session_view(live)
+        view = await viewing.session(self._core, live)
         await sessions.close(self._core, live)
         return view
 
@@ -90,12 +89,12 @@ class Daemon:
         before = None if intent.key is None else self._closed_before(live, intent.key)
         if before is None:
             made = await calls.declare(self._core, live, intent, caller.peer if place else None)
-            return await self._call_view(made)
+            return await viewing.call(self._core, made)
         if place:
             raise ConflictError(
                 f"call_id {intent.key!r}: its call {before.id} is closed; declare a new call_id"
             )
-        return _closed_view(before)
+        return viewing.closed(before)
 
     async def run(
         self, caller: Caller, records: Sequence[tuple[str, str]], *, line: bool
@@ -124,21 +123,30 @@ class Daemon:
 
     async def calls(self, caller: Caller, *, everything: bool) -> Sequence[CallView]:
         live = [c for c in self._core.state.calls.values() if self._sees_call(caller, c.record)]
-        views = await self._call_views(live)
+        views = await viewing.calls(self._core, live)
         if everything:
             closed = {c.id: c for c in self._core.journal.closed_calls(REMEMBERED)}
             # Some of the open ones may have closed while they were read.
             views = [v for v in views if v.call.id not in closed]
-            views += [_closed_view(c) for c in closed.values() if self._sees_call(caller, c)]
+            views += [viewing.closed(c) for c in closed.values() if self._sees_call(caller, c)]
         return views
 
     async def call(self, caller: Caller, call: CallId) -> CallView:
         live = self._core.state.calls.get(call)
         record = self._record(caller, call)
-        return _closed_view(record) if live is None else await self._call_view(live)
+        return viewing.closed(record) if live is None else await viewing.call(self._core, live)
 
     async def call_trace(self, caller: Caller, call: CallId, window: Window) -> Trace:
         return await showing.call(self._core, self._record(caller, call), window, caller.session)
+
+    async def explanation(self, caller: Caller, call: CallId) -> Explanation:
+        viewer = Viewer(caller.session, caller.call)
+        return await explaining.explain(self._core, self._record(caller, call), viewer)
+
+    async def lived(self, caller: Caller, window: Window) -> Sequence[Call]:
+        if caller.role is not Role.ADMIN:
+            raise DeniedError("who lived when is the administrator's to read: ask on the host")
+        return await showing.lived(self._core, window)
 
     async def session_trace(self, caller: Caller, session: SessionId, window: Window) -> Trace:
         live = self._core.state.sessions.get(session)
@@ -155,7 +163,7 @@ class Daemon:
     async def patch(self, caller: Caller, call: CallId, body: CallPatchBody) -> CallView:
         live = self._open_call(caller, call)
         await calls.patch(self._core, live, body)
-        return await self._call_view(live)
+        return await viewing.call(self._core, live)
 
     async def end(self, caller: Caller, call: CallId, exit_code: int | None) -> CallView:
         live = self._open_call(caller, call)
@@ -163,28 +171,28 @@ class Daemon:
             await closing.close(self._core, live)
         else:
             await running.end(self._core, live, exit_code=exit_code)
-        return await self._call_view(live)
+        return await viewing.call(self._core, live)
 
     async def freeze(self, caller: Caller, call: CallId) -> CallView:
         live = self._open_call(caller, call)
         await calls.freeze(self._core, live, frozen=True)
         live.for_room = False  # by request: it is thawed by request
-        return await self._call_view(live)
+        return await viewing.call(self._core, live)
 
     async def thaw(self, caller: Caller, call: CallId) -> CallView:
         live = self._open_call(caller, call)
         await calls.freeze(self._core, live, frozen=False)
-        return await self._call_view(live)
+        return await viewing.call(self._core, live)
 
     async def kill(self, caller: Caller, call: CallId) -> CallView:
         live = self._open_call(caller, call)
         await running.kill(self._core, live, Cause.REQUEST)
-        return await self._call_view(live)
+        return await viewing.call(self._core, live)
 
     async def close(self, caller: Caller, call: CallId) -> CallView:
         live = self._open_call(caller, call)
         await closing.close(self._core, live)
-        return await self._call_view(live)
+        return await viewing.call(self._core, live)
 
     async def host(self, caller: Caller) -> HostView:
         if caller.role is Role.NOBODY:
@@ -248,51 +256,9 @@ class Daemon:
         live = self._core.state.sessions.get(call.session)
         return live is not None and call.declared_at >= live.record.created_at
 
-    async def _call_view(self, live: LiveCall) -> CallView:
-        return (await self._call_views([live]))[0]
-
-    async def _call_views(self, live: Sequence[LiveCall]) -> list[CallView]:
-        """Read them in one trip: of hundreds, the trips would take longer than the reading."""
-        leaves = {c.record.id: c.leaf for c in live if c.leaf and not c.closed.is_set()}
-
-        def read() -> dict[CallId, Counters]:
-            return {name: counters.read(leaf) for name, leaf in leaves.items()}
-
-        usage = await self._core.blocking(read) if leaves else {}
-        return [
-            CallView(c.record, usage[c.record.id])
-            if c.record.id in usage
-            else _closed_view(c.record)
-            for c in live
-        ]
-
-    async def _session_view(self, live: LiveSession) -> SessionView:
-        session, memory = live.tree.session, None
-        with contextlib.suppress(CgroupGoneError):  # it closes within a second
-            memory = await self._core.blocking(counters.integer, session, "memory.current")
-        caps = live.caps
-        return SessionView(
-            session=live.record,
-            open_calls=len(live.calls),
-            memory=memory,
-            limit=live.limit,
-            reserve=None if caps is None else caps.reserve,
-            calls_limit=None if caps is None else caps.calls_memory,
-            agent_limit=None if caps is None else caps.agent_memory,
-            undeclared=live.undeclared,
-        )
-
 
 def _sees(caller: Caller, session: SessionId) -> bool:
     return caller.role is Role.ADMIN or (caller.role is Role.SESSION and caller.session == session)
-
-
-def _closed_view(record: Call) -> CallView:
-    result = record.outcome
-    if result is None:
-        return CallView(record, Counters())
-    usage = Counters(peak=result.peak, cpu=result.cpu, throttled=result.throttled)
-    return CallView(record, replace(usage, oom_kill=result.oom_kills))
 
 
 def _unknown(call: str) -> NotFoundError:

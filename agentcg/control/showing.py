@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 
+from agentcg.control import pastcalls
 from agentcg.control.core import Core
 from agentcg.control.state import LiveSession
 from agentcg.errors import NotFoundError, UnsupportedError
@@ -107,6 +108,14 @@ async def stats(
 
     async with core.recalling.turn(name):
         return await core.blocking(count)
+
+
+async def lived(core: Core, window: Window) -> Sequence[Call]:
+    """The records of calls that were open at some moment of that time, newest first."""
+    span = _span(core, window, SESSION_PAST)
+    path = core.settings.paths.state / "journal.sqlite"
+    async with core.recalling.turn(None):
+        return await core.blocking(pastcalls.alive, path, span.since, span.until, window.points)
 
 
 def _span(core: Core, window: Window, past: float | None) -> Span:

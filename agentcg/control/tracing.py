@@ -66,9 +66,9 @@ class Traces(Recorder):
 
     @override
     def heard(self, event: Event) -> None:
+        self.store.note(event)
         if event.session is None:
             return
-        self.store.note(event)
         key = (event.session, event.call or SESSION)
         match event.kind:
             case Kind.SESSION_OPENED | Kind.CALL_DECLARED:

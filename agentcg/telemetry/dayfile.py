@@ -194,12 +194,23 @@ def chunks(db: sqlite3.Connection, session: str, call: str, span: Span) -> Itera
     return _sound(found, _chunk)
 
 
+def chunks_about(db: sqlite3.Connection, spans: Sequence[Span]) -> Iterator[Chunk]:
+    """Chunks of all subjects that touch one of some times, newest first. Looks at every one."""
+    touches = " OR ".join("(at <= ? AND at + span >= ?)" for _ in spans)
+    sql = (
+        "SELECT session, call, boot, clock, at, span, samples, data "  # noqa: S608 - only marks
+        f"FROM chunk JOIN subject ON subject = id WHERE {touches} ORDER BY chunk.rowid DESC"
+    )
+    found = db.execute(sql, [bound for one in spans for bound in (one.until, one.since)])
+    return _sound(found, _chunk)
+
+
 def events(
     db: sqlite3.Connection, session: str, call: str | None, span: Span, most: int
 ) -> Iterator[Event]:
     """The newest events of a call, or of a session with all its calls; newest first."""
     sql = (
-        "SELECT seq, at, kind, session, NULLIF(call, ''), text, data "
+        "SELECT seq, at, kind, NULLIF(session, ''), NULLIF(call, ''), text, data "
         "FROM event JOIN subject ON subject = id "
         "WHERE session = ? AND (? IS NULL OR call = ?) AND at BETWEEN ? AND ? "
         "ORDER BY event.rowid DESC LIMIT ?"

@@ -42,8 +42,8 @@ def samples(store: Store, session: str, call: str, span: Span) -> tuple[list[Sam
     known = {(one.boot, one.clock) for one in found}
     found = [one for one in waiting[::-1] if (one.boot, one.clock) not in known] + found
     boots: dict[str, list[Sample]] = {}
-    for one in _paced(found[::-1]):
-        boots.setdefault(one.boot, []).extend(_decoded(one))
+    for one in paced(found[::-1]):
+        boots.setdefault(one.boot, []).extend(decoded(one))
     # What was pending may have been written between the two looks.
     mine = boots.setdefault(store.rules.boot, [])
     seen = {_name(sample) for sample in mine} if pending else frozenset()
@@ -53,7 +53,10 @@ def samples(store: Store, session: str, call: str, span: Span) -> tuple[list[Sam
 
 
 def events(store: Store, session: str, call: str | None, span: Span) -> list[Event]:
-    """The newest events of a call, or of a session with all its calls; oldest first."""
+    """The newest events of a call, or (None) of a session with all its calls; oldest first.
+
+    Those of a session itself are under the call "", those of no session under the session "".
+    """
     rows, _ = store.unwritten(session, call or "")
     found, _ = _newest(
         store, lambda db, most: dayfile.events(db, session, call, span, most), EVENTS
@@ -63,8 +66,8 @@ def events(store: Store, session: str, call: str | None, span: Span) -> list[Eve
         row
         for row in rows
         if isinstance(row, Event)
-        and row.session == session
-        and (call is None or row.call == call)
+        and (row.session or "") == session
+        and (call is None or (row.call or "") == call)
         and (row.at, row.seq) not in known
         and span.since <= row.at <= span.until
     ]
@@ -111,7 +114,8 @@ def _on_one_clock(boots: Iterable[list[Sample]]) -> list[Sample]:
     return joined
 
 
-def _decoded(chunk: Chunk) -> list[Sample]:
+def decoded(chunk: Chunk) -> list[Sample]:
+    """Its samples; of a damaged one none."""
     try:
         return list(codec.decode(chunk.data, at=chunk.at, clock=chunk.clock))
     except ValueError as e:
@@ -133,7 +137,7 @@ def _newest(
             continue
         try:
             with dayfile.reading(file.path) as db:
-                for row in _paced(ask(db, most - total)):
+                for row in paced(ask(db, most - total)):
                     total += _weight(row)
                     if total > most:
                         return found, True
@@ -149,7 +153,7 @@ def _newest(
     return found, False
 
 
-def _paced(rows: Iterable[T]) -> Iterator[T]:
+def paced(rows: Iterable[T]) -> Iterator[T]:
     """Rows, with a rest after each stretch: what holds the interpreter holds the event loop."""
     gone = 0
     for row in rows:

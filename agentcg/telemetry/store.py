@@ -8,7 +8,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +100,12 @@ class Store:
         with self._lock:
             held = list(self._pending.get((session, call), ()))
             return self._writer.waiting(), held
+
+    def everything(self) -> tuple[Sequence[Chunk], Mapping[Key, list[Sample]]]:
+        """What of all subjects is not yet in a file: chunks, and samples. Before files are read."""
+        with self._lock:
+            held = {key: list(samples) for key, samples in self._pending.items()}
+            return [row for row in self._writer.waiting() if isinstance(row, Chunk)], held
 
     def suspect(self, path: Path) -> None:
         """A query found this file damaged: put it aside."""

@@ -24,12 +24,13 @@ from agentcg.model.session import Budget, Runtime, Session
 from agentcg.model.trace import KindStats, Trace, Window
 from agentcg.model.view import CallView, Check, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
+from tests.unit.api.explained import Explained
 
 HOME = SessionId("s-home")
 EMPTY = (2**31, 0, (), ())
 
 
-class FakeController:
+class FakeController(Explained):
     """The agent door speaks for the session `s-home`, the admin door for everything."""
 
     def __init__(self) -> None:

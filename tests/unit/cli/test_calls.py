@@ -3,10 +3,14 @@ import json
 import pytest
 
 from agentcg.cli.explain import sentences
+from agentcg.model.event import Event, Kind
+from agentcg.model.explanation import Holding, Pressed, Whose
 from agentcg.model.grant import Grant
 from agentcg.model.intent import Intent
+from agentcg.policy.explaining import Evidence
 from tests.unit.api.fake import HOME, Running
 from tests.unit.cli.conftest import Run
+from tests.unit.cli.courses import NASTY
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +81,7 @@ def test_explain_tells_how_a_call_ended(cli: Run) -> None:
     cli("kill", "c-aaa")
     code, out, _ = cli("explain", "c-aaa")
     assert code == 0
-    assert out.splitlines() == [
+    assert out.splitlines()[:15] == [
         "c-aaaa2222 in s-home: pytest [red]tests[/red]",
         "It was killed for want of memory, signal 9.",
         "The limit that was hit is its own limit (2 GiB).",
@@ -103,3 +107,33 @@ def test_explain_tells_what_a_call_uses(cli: Run, server: Running) -> None:
     )
     assert r"\x1b[2J" in cli("explain", "c-aab")[1]
     assert json.loads(cli("explain", "c-aab", "-o", "json")[1])["call"]["id"] == "c-aabb3333"
+
+
+def test_explain_is_evidence(cli: Run, server: Running) -> None:
+    told = [
+        Event(1, 0.0, Kind.CALL_DECLARED, HOME, "c-aaaa2222"),
+        *(Event(n, 3.0, Kind.CALL_THROTTLED, HOME, "c-aaaa2222", NASTY) for n in (2, 3)),
+    ]
+    held = (
+        Holding(Whose.CALL, 3 << 30, "s-9", "c-hog", f"train {NASTY}"),
+        Holding(Whose.SESSIONS, 1 << 30, count=2),
+        Holding(Whose.THIS, 1 << 20, HOME, "c-aaaa2222", "pytest"),
+    )
+    pressed = (Pressed(3.0, 3.0, "its memory growth was held up", held, cut=True),)
+    server.controller.evidence = Evidence(told, (), pressed, 8 << 30, gaps=("3 samples",))
+    code, out, _ = cli("explain", "c-aaaa2222")
+    assert code == 0
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    for words in (
+        " call.throttled (2 times) \\x1b]0;x\\x07",
+        "+3 s: its memory growth was held up; the pool has 8 GiB now",
+        "3 GiB  c-hog in s-9: train \\x1b",
+        "1 GiB  2 other sessions",
+        "1 MiB  this call",
+        "somebody may be missing",
+        "3 samples",
+    ):
+        assert words in out, words
+    found = json.loads(cli("explain", "c-aaaa", "-o", "json")[1])
+    assert found["pressed"][0]["held"][0]["whose"] == "another call"
