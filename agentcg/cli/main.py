@@ -6,6 +6,8 @@ import typer
 
 from agentcg.cli import calls, docker, events, hooks, local, mcp, probe, run, sessions, setup, trace
 from agentcg.cli.errors import EXIT_CODES, Group
+from agentcg.cli.recording import command as recording
+from agentcg.cli.replay import command as replay
 from agentcg.cli.top import command as top
 
 app = typer.Typer(
@@ -19,7 +21,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (sessions, calls, top, trace, probe, events, run, hooks, docker, mcp, local, setup):
+for _module in (
+    sessions,
+    calls,
+    top,
+    trace,
+    recording,
+    replay,
+    probe,
+    events,
+    run,
+    hooks,
+    docker,
+    mcp,
+    local,
+    setup,
+):
     _module.register(app)
 
 

@@ -1,4 +1,4 @@
-"""Evidence by a real daemon: who held memory when a call was killed, for whom it may concern."""
+"""Evidence by a real daemon: what befell a call, for whom it may concern, also when it is over."""
 
 import json
 import subprocess
@@ -13,37 +13,36 @@ from tests.root.daemon import RUN, Daemon, until
 pytestmark = pytest.mark.root
 
 ASK = str(Path(__file__).with_name("ask.py"))
-_HOG = "x = b'x' * ({mib} << 20); import time; time.sleep({hold})"
 
 
-def test_a_hog_of_another_session_is_named_to_the_host_alone(daemon: Daemon) -> None:
+def test_the_timeline_is_told_to_the_host_and_to_the_calls_own_session(daemon: Daemon) -> None:
     daemon.open("two")
-    program = _HOG.format(mib=64, hold=12)
-    with daemon.acg("--", sys.executable, "-c", program, name="two") as run:
-        until(lambda: daemon.leaves("two"), "the hog's leaf")
-        (hog,) = daemon.leaves("two")
-        until(lambda: _memory(daemon, hog) > 64 << 20, "the hog's memory")
-        program = _HOG.format(mib=200, hold=0)
-        daemon.acg("--memory", "32MiB", "--", sys.executable, "-c", program).wait(30)
-        (mine,) = {c["id"] for c in daemon.history()} - {hog}
-        until(lambda: daemon.call(mine)["state"] == "closed", "its end")
-        path = f"/v1/calls/{mine}/explanation"
-        found = daemon.ask("GET", path).json()
-        run.kill()
-    kinds = [step["kind"] for step in found["timeline"]]
-    assert kinds[:2] == ["call.declared", "call.started"]
-    assert "call.ended" in kinds
-    held = {h["call"]: h["memory"] for p in found["pressed"] for h in p["held"]}
-    assert held[hog] >= 64 << 20
-    limit = next(b for b in found["bounds"] if b["knob"] == "memory.limit")
-    assert (limit["granted"], limit["source"]) == (32 << 20, "declared")
+    theirs = daemon.ask("POST", "/v1/sessions/two/calls", {}).json()["call"]["id"]
+    with daemon.acg("--pids", "50", "--", "sleep", "60") as run:
+        until(lambda: daemon.leaves(), "the leaf")
+        (mine,) = daemon.leaves()
+        for verb in ("freeze", "thaw", "kill"):
+            assert daemon.ask("POST", f"/v1/calls/{mine}/{verb}").status_code == 200
+        run.wait(20)
+    until(lambda: daemon.call(mine)["state"] == "closed", "its end")
+    path = f"/v1/calls/{mine}/explanation"
+    found = daemon.ask("GET", path).json()
+    kinds = [step["kind"].partition(".")[2] for step in found["timeline"]]
+    assert kinds == ["declared", "started", "frozen", "thawed", "ended", "closed"]
+    assert all(step["since"] >= 0 for step in found["timeline"])
+    pids = next(one for one in found["bounds"] if one["knob"] == "pids")
+    assert (pids["granted"], pids["source"]) == (50, "declared")
+    assert found["used"]["cpu"] > 0
+    answer = _inside(daemon, path)
+    assert answer["status"] == 200
+    assert '"two"' not in json.dumps(answer)
+    assert _inside(daemon, f"/v1/calls/{theirs}/explanation")["status"] == 404
+    assert _inside(daemon, "/v1/lived")["status"] == 403
+    lived = {call["id"] for call in daemon.ask("GET", "/v1/lived").json()}
+    assert lived == {mine, theirs}
+
+
+def _inside(daemon: Daemon, path: str) -> Any:
     words = [sys.executable, ASK, str(RUN / "agent/sock"), "GET", path]
     with daemon.inside(*words, stdout=subprocess.PIPE) as process:
-        answer = json.loads(process.communicate(timeout=20)[0])
-    assert answer["status"] == 200
-    assert hog not in json.dumps(answer)
-    assert '"two"' not in json.dumps(answer)
-
-
-def _memory(daemon: Daemon, call: str) -> Any:
-    return daemon.ask("GET", f"/v1/calls/{call}").json()["usage"]["memory"] or 0
+        return json.loads(process.communicate(timeout=20)[0])

@@ -107,6 +107,7 @@ class Board:
     every: float = 1.0
     reading: Reading | None = None
     failure: str = ""
+    note: str = ""  # where it is no daemon of now: what is replayed
     deaf: str = ""  # why no events come
     failed_at: float | None = None  # clock of the last good reading when it broke off
     calls: dict[str, CallView] = field(default_factory=dict)  # open, and lately over

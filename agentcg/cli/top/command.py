@@ -1,5 +1,6 @@
 """The command `agentcg top`."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -30,9 +31,11 @@ def top(
     """
     from agentcg.cli.link import client
     from agentcg.cli.top import loop, terminal
+    from agentcg.cli.top.board import Board
+    from agentcg.cli.top.feed import Feed
 
-    terminal.check()
+    terminal.check("top")
     with client() as daemon:
         daemon.host()  # what is refused from the start is said where it stays to be read
-    if loop.run(every):
+    if loop.run(partial(Feed, Board(every), every)):
         raise typer.Exit(INTERRUPTED)

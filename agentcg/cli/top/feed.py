@@ -5,7 +5,7 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 from agentcg.cli.top import machine
@@ -38,6 +38,22 @@ class Feed:
         self._soon = asyncio.Event()
         self._host: tuple[float, HostView] | None = None
         self._told: deque[Event] = deque(maxlen=_HEARD)  # not on the board yet
+
+    def works(self) -> Sequence[Coroutine[object, object, None]]:
+        """What goes on beside keys."""
+        return self.ask(), self.hear()
+
+    def clock(self) -> float:
+        """The clock that readings are told by."""
+        return time.monotonic()
+
+    def at(self) -> float:
+        """The time of day."""
+        return time.time()
+
+    def take(self, key: str) -> bool:
+        """No key is about when this is."""
+        return False
 
     def hurry(self) -> None:
         """Ask now: the user looks at something else."""

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from agentcg.cli import plot
 from agentcg.cli.plot import Glyphs
-from agentcg.cli.top import details, figures
+from agentcg.cli.top import details, figures, table
 from agentcg.cli.top.board import Board, Mark, Reading
 from agentcg.cli.top.screen import Screen, View
 
@@ -20,7 +20,7 @@ def header(
     screen: Screen, board: Board, width: int, *, clock: float, at: float, glyphs: Glyphs
 ) -> list[Text]:
     """Three lines, and two more where a session is looked into."""
-    lines = [_title(board, width, at), _host(board.reading, width, glyphs)]
+    lines = [_title(board, width, at, glyphs), _host(board.reading, width, glyphs)]
     if trouble := _trouble(board, clock, paused=screen.paused):
         lines.append(Text(f" {plot.shown(trouble, glyphs)} ", "bold reverse red"))
     else:
@@ -36,11 +36,13 @@ def clock_of(at: float, now: float) -> str:
     return datetime.datetime.fromtimestamp(at).astimezone().strftime(shape)
 
 
-def _title(board: Board, width: int, at: float) -> Text:
+def _title(board: Board, width: int, at: float, glyphs: Glyphs) -> Text:
     line = Text().append("agentcg", "bold")
     if board.reading is not None:
         host = board.reading.host
-        line.append(f" {host.version}, tier {host.tier}, Linux {host.kernel}", "dim")
+        # In a recording this is foreign text as all else.
+        words = f" {host.version}, tier {host.tier}, Linux {host.kernel}"
+        line.append(table.foreign(words, width, glyphs), "dim")
     time = clock_of(at, at)
     line.truncate(max(0, width - len(time) - 1))
     return line.append(" " * max(1, width - line.cell_len - len(time))).append(time, "dim")
@@ -75,6 +77,8 @@ def _where(screen: Screen, board: Board, glyphs: Glyphs) -> Text:
     line = Text()
     if screen.paused:
         line.append(" paused ", "reverse").append("  ")
+    if board.note:
+        line.append(plot.shown(board.note, glyphs), "bold cyan").append("  ")
     if screen.words and not screen.typing:
         line.append("filter: ").append(plot.shown(screen.words, glyphs), "bold yellow").append("  ")
     match screen.view:

@@ -12,6 +12,8 @@ _NAMES = {
     b"\x1bOC": "right",
     b"\x1b[D": "left",
     b"\x1bOD": "left",
+    b"\x1b[1;2C": "shift right",
+    b"\x1b[1;2D": "shift left",
     b"\x1b[5~": "page up",
     b"\x1b[6~": "page down",
     b"\x1b[H": "home",

@@ -7,14 +7,13 @@ import os
 import signal
 import sys
 import termios
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from agentcg.cli import output, plot
 from agentcg.cli.top import page
 from agentcg.cli.top.board import Board
-from agentcg.cli.top.feed import Feed
 from agentcg.cli.top.keys import Decoder
 from agentcg.cli.top.page import Frame
 from agentcg.cli.top.screen import Screen, press
@@ -27,21 +26,51 @@ _DRAW = 0.1
 _TICK = 1.0
 
 
-def run(every: float) -> bool:
+class Source(Protocol):
+    """Where what is shown comes from: the daemon, or a recording."""
+
+    board: Board
+
+    def works(self) -> Sequence[Coroutine[object, object, None]]:
+        """What goes on beside keys, until it is cancelled."""
+        ...
+
+    def clock(self) -> float:
+        """The clock that readings are told by, now."""
+        ...
+
+    def at(self) -> float:
+        """The time of day that is shown."""
+        ...
+
+    def take(self, key: str) -> bool:
+        """A key, which may be the source's own; whether it is."""
+        ...
+
+    def hurry(self) -> None:
+        """The user looks at something else."""
+        ...
+
+
+# Made with who tells what is looked at, and what is to be called after each change.
+Making = Callable[[Callable[[], Screen], Callable[[], None]], Source]
+
+
+def run(source: Making) -> bool:
     """Show it until the user leaves; whether that was by an interrupt."""
     gc.freeze()  # what is there by now stays: a collection has only the answers to look at
-    return asyncio.run(Loop(Terminal(output.console()), every).run())
+    return asyncio.run(Loop(Terminal(output.console()), source).run())
 
 
 class Loop:
     """The program while it runs."""
 
-    def __init__(self, terminal: Terminal, every: float) -> None:
+    def __init__(self, terminal: Terminal, source: Making) -> None:
         self.terminal = terminal
-        self.screen, self.board = Screen(), Board(every)
+        self.screen = Screen()
         self.frame = Frame((), (), (), 1)
         self._new = asyncio.Event()
-        self._feed = Feed(self.board, every, lambda: self.screen, self._new.set)
+        self._source = source(lambda: self.screen, self._new.set)
         self._keys = Decoder()
         self._flush: asyncio.TimerHandle | None = None
 
@@ -61,7 +90,7 @@ class Loop:
 
     async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_reader(self.terminal.inlet, self._read)
-        tasks = [asyncio.create_task(work) for work in (self._feed.ask(), self._feed.hear())]
+        tasks = [asyncio.create_task(work) for work in self._source.works()]
         try:
             while not self.screen.over:
                 self._new.clear()
@@ -89,11 +118,11 @@ class Loop:
         width, height = self.terminal.size()
         self.frame = page.frame(
             self.screen,
-            self.board,
+            self._source.board,
             width=width,
             height=height,
-            clock=time.monotonic(),
-            at=time.time(),
+            clock=self._source.clock(),
+            at=self._source.at(),
             glyphs=plot.glyphs_of(sys.stdout.encoding),
         )
 
@@ -115,11 +144,13 @@ class Loop:
     def _press(self, keys: Sequence[str]) -> None:
         for key in keys:
             old, frame = self.screen, self.frame
+            if not (old.typing or old.help) and self._source.take(key):
+                continue
             if key == "redraw":
                 self.terminal.redraw()
             self.screen = press(old, key, rows=frame.rows, columns=frame.columns, height=frame.room)
             if (self.screen.view, self.screen.name) != (old.view, old.name):
-                self._feed.hurry()
+                self._source.hurry()
             if not self.screen.typing and _table(self.screen) != _table(old):
                 self._look()  # the next key is about these rows
         if self.screen.over:

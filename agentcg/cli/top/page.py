@@ -47,6 +47,12 @@ Marks stay for a minute, calls that are over for half a minute.
 
 any key: go on
 """
+_HELP_REPLAY = f"""\
+Left Right       5 seconds back, on; with Shift a minute
++ -              twice, half as fast
+Space            hold still, go on
+
+{_HELP.replace("Enter Right l ", "Enter l       ").replace("Esc Left h", "Esc h     ")}"""
 
 T = TypeVar("T", rows.CallRow, rows.SessionRow)
 _Table = tuple[list[Text], list[str], list[str]]  # lines, ids of all rows, names to sort by
@@ -79,7 +85,8 @@ def frame(
     ids: list[str] = []
     sorts: list[str] = []
     if screen.help:
-        body = [Text(line) for line in _HELP.splitlines()]
+        text = _HELP_REPLAY if board.note else _HELP
+        body = [Text(line) for line in text.splitlines()]
     elif screen.view is View.CALL:
         whole = details.call(board, screen.name, width=width, glyphs=glyphs)
         start = min(screen.scroll, max(0, len(whole) - room))

@@ -129,15 +129,17 @@ class Terminal:
             os.set_blocking(self.outlet, True)
 
 
-def check() -> None:
-    """Whether there is a terminal that can do that.
+def check(what: str) -> None:
+    """Whether there is a terminal that can do that, for the command of this name.
 
     Raises:
         BadValueError: there is none.
     """
     hint = "`agentcg ps` lists calls anywhere"
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise BadValueError(f"top needs a terminal for stdin and stdout: {hint}")
+        raise BadValueError(f"{what} needs a terminal for stdin and stdout: {hint}")
     name = os.environ.get("TERM", "")
     if name in {"", "dumb", "unknown"}:
-        raise BadValueError(f"TERM={name}: top needs a terminal that can move its cursor: {hint}")
+        raise BadValueError(
+            f"TERM={name}: {what} needs a terminal that can move its cursor: {hint}"
+        )

@@ -32,7 +32,7 @@ PATIENCE = 40.0
 
 
 class Driven:
-    """`agentcg top` at work."""
+    """`agentcg top`, or what looks like it, at work."""
 
     def __init__(
         self, master: int, program: "subprocess.Popen[bytes]", size: tuple[int, int]
@@ -158,13 +158,17 @@ def settings(descriptor: int) -> list[Any]:
 
 @contextmanager
 def driven(
-    socket: Path, *words: str, size: tuple[int, int] = (80, 24), env: Mapping[str, str] = {}
+    socket: Path,
+    *words: str,
+    what: str = "top",
+    size: tuple[int, int] = (80, 24),
+    env: Mapping[str, str] = {},
 ) -> Iterator[Driven]:
     """Start it; what is left of it at the end is killed."""
     master, slave = pty.openpty()
     usual = {"TERM": "xterm-256color", "AGENTCG_SOCKET": str(socket), "LC_ALL": "C.UTF-8"}
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    command = [sys.executable, "-m", "agentcg", "top", *words]
+    command = [sys.executable, "-m", "agentcg", what, *words]
     try:
         found = Driven(master, None, size)  # type: ignore[arg-type]
         found.resize(*size)

@@ -1,0 +1,97 @@
+"""Everything that the daemon has recorded of a time, piece by piece: memory does not grow with it.
+
+What is forgotten while it is asked for is left out and told.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from agentcg.cli.recording.lines import FORMAT, STRETCH, Course, Head, Record
+from agentcg.client import Client
+from agentcg.errors import NotFoundError
+from agentcg.model.call import Call
+from agentcg.model.sample import Sample
+from agentcg.model.trace import Trace, Window
+
+POINTS = 2000  # the most of one answer
+_EVENTS = 1000  # as many as one answer has
+_SHORT = 2.0  # seconds: a stretch that is not divided any more
+
+Reader = Callable[[Window], Trace]
+
+
+def records(
+    daemon: Client, since: float, until: float, tell: Callable[[str], None]
+) -> Iterator[Record]:
+    """The records of a time; `tell` is told what is left out, and why."""
+    yield Head(FORMAT, since, until, daemon.host())
+    views = daemon.sessions()
+    yield from views
+    calls = _lived(daemon, since, until)
+    yield from calls
+    sessions = {str(view.session.id) for view in views} | {str(call.session) for call in calls}
+    asking = _Asking(since, until, tell)
+    for name in sorted(sessions):
+        yield from asking.course(partial(daemon.session_trace, name), name, None)
+    for call in calls:
+        yield from asking.course(partial(daemon.call_trace, call.id), call.session, call.id)
+
+
+def _lived(daemon: Client, since: float, until: float) -> list[Call]:
+    """All calls that lived then, oldest first; a page is the newest of them."""
+    found: dict[str, Call] = {}
+    while True:
+        page = daemon.lived(Window(since, until, POINTS))
+        new = [call for call in page if call.id not in found]
+        found |= {call.id: call for call in new}
+        if len(page) < POINTS or not new:
+            return sorted(found.values(), key=lambda call: call.declared_at)
+        until = page[-1].declared_at
+
+
+@dataclass(slots=True)
+class _Asking:
+    """What is asked for; an event is of a call and of its session, and is told once."""
+
+    since: float
+    until: float
+    tell: Callable[[str], None]
+    known: set[tuple[float, int]] = field(default_factory=set)
+
+    def course(self, read: Reader, session: str, call: str | None) -> Iterator[Record]:
+        """The samples of a call or session, and its events."""
+        samples: list[Sample] = []
+        last = None
+        try:
+            for piece in self._pieces(read, self.since, self.until):
+                new = [event for event in piece.events if (event.at, event.seq) not in self.known]
+                self.known |= {(event.at, event.seq) for event in new}
+                yield from new
+                for one in piece.samples:
+                    # Both ends of a stretch are in it.
+                    if (one.at, one.usage) != last:
+                        samples.append(one)
+                    last = one.at, one.usage
+                while len(samples) >= STRETCH:
+                    yield Course(session, call, tuple(samples[:STRETCH]))
+                    del samples[:STRETCH]
+        except NotFoundError as error:
+            self.tell(f"left out: {error.message}")
+        if samples:
+            yield Course(session, call, tuple(samples))
+
+    def _pieces(self, read: Reader, since: float, until: float) -> Iterator[Trace]:
+        """Traces of stretches that are short enough to be told whole, in order."""
+        found = read(Window(since, until, POINTS))
+        whole = found.taken <= len(found.samples) and not found.cut
+        whole = whole and len(found.events) < _EVENTS
+        if whole or until - since <= _SHORT:
+            if not whole:
+                who = found.session if found.call is None else found.call.id
+                self.tell(f"{who}: some of a second in which too much happened is left out")
+            yield found
+            return
+        middle = (since + until) / 2
+        yield from self._pieces(read, since, middle)
+        yield from self._pieces(read, middle, until)

@@ -1,0 +1,119 @@
+"""`agentcg record`: what it asks for, and where it writes."""
+
+import gzip
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from agentcg.api.controller import Caller
+from agentcg.cli.recording import gather, lines, target
+from agentcg.cli.recording.lines import Course
+from agentcg.client import Client
+from agentcg.errors import AgentcgError, NotFoundError
+from agentcg.model.call import Call
+from agentcg.model.event import Event
+from agentcg.model.grant import Grant
+from agentcg.model.ids import CallId
+from agentcg.model.intent import Intent
+from agentcg.model.trace import Trace, Window
+from tests.unit.api.fake import HOME, Running
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.courses import AT, course
+
+TRACE = course()
+
+
+@pytest.fixture
+def one(server: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
+    """A call with a trace of 600 samples, of which an answer has 100 at most."""
+    server.controller.add("c-aaaa2222", Intent(command="pytest"), Grant(), session=HOME)
+
+    async def call_trace(_: Caller, call: CallId, window: Window) -> Trace:
+        begin, end = window.since or 0.0, window.until or 1e12
+        inside = [s for s in TRACE.samples if begin <= s.at <= end]
+        told = tuple(e for e in TRACE.events if begin <= e.at <= end)
+        kept = tuple(inside[: window.points])
+        return Trace(HOME, TRACE.call, None, 0, kept, told, len(inside))
+
+    monkeypatch.setattr(server.controller, "call_trace", call_trace)
+    monkeypatch.setattr(gather, "POINTS", 100)
+    return server
+
+
+def test_all_samples_and_events_are_there_once(one: Running) -> None:
+    said: list[str] = []
+    with Client(one.admin) as daemon:
+        found = list(gather.records(daemon, AT - 1, AT + 61, said.append))
+    courses = [record for record in found if isinstance(record, Course)]
+    assert [s for c in courses for s in c.samples] == list(TRACE.samples)
+    assert [e for e in found if isinstance(e, Event)] == list(TRACE.events)
+    assert len([c for c in found if isinstance(c, Call)]) == 1
+    assert said == []
+
+
+def test_one_that_is_forgotten_meanwhile_is_told_and_the_rest_goes_on(
+    one: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one.controller.add("c-b", Intent(), Grant(), session=HOME)
+    whole = one.controller.call_trace
+
+    async def call_trace(caller: Caller, call: CallId, window: Window) -> Trace:
+        if call == "c-b":
+            raise NotFoundError("call c-b: gone")
+        return await whole(caller, call, window)
+
+    monkeypatch.setattr(one.controller, "call_trace", call_trace)
+    said: list[str] = []
+    with Client(one.admin) as daemon:
+        found = list(gather.records(daemon, AT - 1, AT + 61, said.append))
+    assert said == ["left out: call c-b: gone"]
+    assert sum(len(c.samples) for c in found if isinstance(c, Course)) == 600
+
+
+def test_a_file_is_written_and_read(one: Running, cli: Run, tmp_path: Path) -> None:
+    name = tmp_path / "x.gz"
+    name.write_bytes(b"old")
+    code, out, err = cli("record", "-o", str(name), "--since", "2026-05-01", "--until", "0s")
+    assert (code, out) == (0, "")
+    assert "written" in err
+    with name.open("rb") as file:
+        assert len(list(lines.read("x", file))) > 10
+    assert stat.S_IMODE(name.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.glob("*.gz*")] == ["x.gz"]
+    assert list(json.loads(gzip.decompress(name.read_bytes()).splitlines()[0])) == ["head"]
+
+
+def test_wrong_times_are_refused_with_a_remedy(cli: Run, one: Running) -> None:
+    code, _, err = cli("record", "--since", "yesterday")
+    assert code == 2
+    assert "2026-11-22T09:30" in err
+    code, _, err = cli("record", "--since", "1m", "--until", "2m")
+    assert code == 2
+    assert "swap them" in err
+
+
+def test_a_failure_keeps_what_was_there(tmp_path: Path) -> None:
+    name = tmp_path / "x.gz"
+    name.write_bytes(b"old")
+    with pytest.raises(AgentcgError, match="No space left"), target.written(str(name)) as file:
+        file.write(b"new")
+        raise OSError(28, "No space left on device")
+    assert name.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.gz"]
+    with pytest.raises(AgentcgError, match="nowhere"), target.written(str(tmp_path / "nowhere/x")):
+        pass
+
+
+def test_a_device_and_the_end_of_a_link_are_written_in_their_place(tmp_path: Path) -> None:
+    with target.written("/dev/null") as file:
+        file.write(b"x")
+    assert Path("/dev/null").is_char_device()
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    with target.written(str(link)) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
