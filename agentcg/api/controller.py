@@ -10,7 +10,7 @@ from agentcg.model.event import Event
 from agentcg.model.explanation import Explanation
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
-from agentcg.model.trace import KindStats, Trace, Window
+from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
 
@@ -157,6 +157,21 @@ class Controller(Protocol):
 
     async def stats(self, caller: Caller, window: Window, kind: str | None) -> Sequence[KindStats]:
         """Closed calls by the class of their command, those that the caller may see."""
+        ...
+
+    async def accounts(
+        self, caller: Caller, session: SessionId | None, window: Window, before: CallId | None
+    ) -> Sequence[Account]:
+        """Closed calls that the caller may see, newest first, `window.points` at most.
+
+        The next page has `until` of the last of this one, and `before` of its id.
+        """
+        ...
+
+    async def recorded(
+        self, caller: Caller, session: SessionId | None, window: Window, after: SessionId | None
+    ) -> Sequence[Recorded]:
+        """Sessions of which something was recorded, by name, those behind `after`."""
         ...
 
     async def host(self, caller: Caller) -> HostView:

@@ -7,9 +7,11 @@ from fastapi import APIRouter, Depends, Query
 
 from agentcg.api.controller import Role
 from agentcg.api.deps import TheCall, TheCaller, TheController, TheSession, serves
+from agentcg.model import ids
 from agentcg.model.call import Call
 from agentcg.model.explanation import Explanation
-from agentcg.model.trace import KindStats, Trace, Window
+from agentcg.model.ids import SessionId
+from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 
 router = APIRouter(prefix="/v1", tags=["traces"])
 
@@ -25,7 +27,14 @@ async def _window(since: Time = None, until: Time = None, points: Points = 500) 
     return Window(since, until, points)
 
 
+async def _one_session(
+    session: Annotated[str | None, Query(max_length=63, description="This one alone.")] = None,
+) -> SessionId | None:
+    return None if session is None else ids.session_id(session)
+
+
 TheWindow = Annotated[Window, Depends(_window)]
+OneSession = Annotated[SessionId | None, Depends(_one_session)]
 
 
 @router.get("/calls/{call}/trace", openapi_extra=serves(Role.ADMIN, Role.SESSION, Role.CALL))
@@ -74,3 +83,40 @@ async def stats(
     `points` is the most classes.
     """
     return await controller.stats(caller, window, kind)
+
+
+@router.get("/accounts", openapi_extra=serves(Role.ADMIN, Role.SESSION))
+async def accounts(
+    controller: TheController,
+    caller: TheCaller,
+    window: TheWindow,
+    session: OneSession,
+    before: Annotated[
+        str | None, Query(max_length=63, description="The call that the page before ended with.")
+    ] = None,
+) -> Sequence[Account]:
+    """List closed calls that were declared in a time, newest first, of closed sessions too.
+
+    `points` is the most calls. For the next page give `declared_at` of the last one as `until`
+    and its id as `before`.
+    """
+    beyond = None if before is None else ids.call_id(before)
+    return await controller.accounts(caller, session, window, beyond)
+
+
+@router.get("/recorded", openapi_extra=serves(Role.ADMIN, Role.SESSION))
+async def recorded(
+    controller: TheController,
+    caller: TheCaller,
+    window: TheWindow,
+    session: OneSession,
+    after: Annotated[
+        str | None, Query(max_length=63, description="The session that the page before ended with.")
+    ] = None,
+) -> Sequence[Recorded]:
+    """List sessions of which something was recorded in a time, closed ones too, by name.
+
+    `points` is the most sessions. For the next page give the last one's name as `after`.
+    """
+    beyond = None if after is None else ids.session_id(after)
+    return await controller.recorded(caller, session, window, beyond)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from agentcg.errors import AgentcgError
 from agentcg.model.call import Call
 from agentcg.model.explanation import Explanation
-from agentcg.model.trace import KindStats, Trace, Window
+from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, HostView, SessionView
 from agentcg.model.wire import Body, CallBody, CallPatchBody, SessionBody
 
@@ -29,6 +29,8 @@ _TRACE = TypeAdapter(Trace)
 _STATS = TypeAdapter(list[KindStats])
 _EXPLANATION = TypeAdapter(Explanation)
 _LIVED = TypeAdapter(list[Call])
+_ACCOUNTS = TypeAdapter(list[Account])
+_RECORDED = TypeAdapter(list[Recorded])
 _HOST = TypeAdapter(HostView)
 _TEXT: TypeAdapter[str] = TypeAdapter(str)
 _OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
@@ -144,8 +146,19 @@ def lived(window: Window) -> Ask[list[Call]]:
 
 def stats(window: Window, kind: str | None) -> Ask[list[KindStats]]:
     """GET /v1/stats."""
-    only = "" if kind is None else "&" + urlencode({"kind": kind})
-    return Ask("GET", f"/v1/stats?{_query(window)}{only}", _STATS)
+    return Ask("GET", f"/v1/stats?{_query(window, kind=kind)}", _STATS)
+
+
+def accounts(window: Window, session: str | None, before: str | None) -> Ask[list[Account]]:
+    """GET /v1/accounts."""
+    query = _query(window, session=session, before=before)
+    return Ask("GET", f"/v1/accounts?{query}", _ACCOUNTS)
+
+
+def recorded(window: Window, session: str | None, after: str | None) -> Ask[list[Recorded]]:
+    """GET /v1/recorded."""
+    query = _query(window, session=session, after=after)
+    return Ask("GET", f"/v1/recorded?{query}", _RECORDED)
 
 
 def host() -> Ask[HostView]:
@@ -163,8 +176,8 @@ def health() -> Ask[str]:
     return Ask("GET", "/healthz", _TEXT)
 
 
-def _query(window: Window) -> str:
-    said = {"since": window.since, "until": window.until, "points": window.points}
+def _query(window: Window, **more: str | None) -> str:
+    said = {"since": window.since, "until": window.until, "points": window.points, **more}
     return urlencode({key: value for key, value in said.items() if value is not None})
 
 

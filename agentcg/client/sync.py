@@ -13,7 +13,7 @@ from agentcg.client.asks import Ask, Json
 from agentcg.model.call import Call
 from agentcg.model.event import Event
 from agentcg.model.explanation import Explanation
-from agentcg.model.trace import KindStats, Trace, Window
+from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, HostView, SessionView
 from agentcg.model.wire import CallBody, CallPatchBody, SessionBody
 
@@ -119,6 +119,21 @@ class Client:
     def stats(self, window: Window = _ALL, kind: str | None = None) -> list[KindStats]:
         """Read what closed calls used, by class of command: without a bound, in the last day."""
         return self._ask(asks.stats(window, kind))
+
+    def accounts(
+        self, window: Window = _ALL, session: str | None = None, before: str | None = None
+    ) -> list[Account]:
+        """List closed calls, newest first: without a bound, of the last day.
+
+        The next page has `declared_at` of the last one as `until`, and its id as `before`.
+        """
+        return self._ask(asks.accounts(window, session, before))
+
+    def recorded(
+        self, window: Window = _ALL, session: str | None = None, after: str | None = None
+    ) -> list[Recorded]:
+        """List sessions of which something was recorded, closed ones too, by name."""
+        return self._ask(asks.recorded(window, session, after))
 
     def host(self) -> HostView:
         """Read which mechanisms work, and the daemon's counters."""

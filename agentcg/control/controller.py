@@ -33,7 +33,7 @@ from agentcg.model.explanation import Explanation
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause
-from agentcg.model.trace import KindStats, Trace, Window
+from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
 from agentcg.policy.holders import Viewer
@@ -155,10 +155,19 @@ class Daemon:
         return await showing.session(self._core, session, live, window, caller.session)
 
     async def stats(self, caller: Caller, window: Window, kind: str | None) -> Sequence[KindStats]:
-        if caller.role not in (Role.ADMIN, Role.SESSION):
-            raise DeniedError("statistics are a session's: ask from its agent, or on the host")
-        live = None if caller.session is None else self._session(caller, caller.session)
-        return await showing.stats(self._core, live, window, kind)
+        return await showing.stats(self._core, self._asker(caller), window, kind)
+
+    async def accounts(
+        self, caller: Caller, session: SessionId | None, window: Window, before: CallId | None
+    ) -> Sequence[Account]:
+        asker = self._asker(caller)
+        return await showing.accounts(self._core, asker, session, window, before)
+
+    async def recorded(
+        self, caller: Caller, session: SessionId | None, window: Window, after: SessionId | None
+    ) -> Sequence[Recorded]:
+        asker = self._asker(caller)
+        return await showing.recorded(self._core, asker, session, window, after)
 
     async def patch(self, caller: Caller, call: CallId, body: CallPatchBody) -> CallView:
         live = self._open_call(caller, call)
@@ -214,6 +223,12 @@ class Daemon:
             return caller.role is Role.CALL and event.call == caller.call
 
         return self._core.bus.follow(after, wanted)
+
+    def _asker(self, caller: Caller) -> LiveSession | None:
+        """Whose records of what is over are asked for; None: the administrator, for everybody's."""
+        if caller.role not in (Role.ADMIN, Role.SESSION):
+            raise DeniedError("records are a session's: ask from its agent, or on the host")
+        return None if caller.session is None else self._session(caller, caller.session)
 
     def _session(self, caller: Caller, session: SessionId) -> LiveSession:
         if session == "self" and caller.session is not None:

@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from agentcg.control import pastcalls
 from agentcg.control.core import Core
@@ -11,14 +13,14 @@ from agentcg.control.state import LiveSession
 from agentcg.errors import NotFoundError, UnsupportedError
 from agentcg.model.call import Call
 from agentcg.model.ids import SessionId
-from agentcg.model.trace import KindStats, Trace, Window
+from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.policy import quantiles
 from agentcg.policy.thinning import thinned
 from agentcg.telemetry import recall
 from agentcg.telemetry.dayfile import Span
 from agentcg.telemetry.store import Store
 
-# Without a bound: the last hour of a session, the last day for statistics.
+# Without a bound: the last hour of a session, the last day for statistics and lists.
 SESSION_PAST = 3600.0
 STATS_PAST = 86400.0
 # Not now: the time of day may have been put back meanwhile.
@@ -97,16 +99,12 @@ async def stats(
 ) -> Sequence[KindStats]:
     """Closed calls by class of command: all, or those of one session since it was opened."""
     store = _store(core)
-    span = _span(core, window, STATS_PAST)
-    name = None
-    if asker is not None:
-        name = asker.record.id
-        span = Span(max(span.since, asker.record.created_at), span.until)
+    name, span = _scope(asker, None, _span(core, window, STATS_PAST))
 
     def count() -> Sequence[KindStats]:
         return quantiles.by_kind(recall.accounts(store, name, kind, span))[: window.points]
 
-    async with core.recalling.turn(name):
+    async with core.recalling.turn(None if asker is None else asker.record.id):
         return await core.blocking(count)
 
 
@@ -116,6 +114,57 @@ async def lived(core: Core, window: Window) -> Sequence[Call]:
     path = core.settings.paths.state / "journal.sqlite"
     async with core.recalling.turn(None):
         return await core.blocking(pastcalls.alive, path, span.since, span.until, window.points)
+
+
+async def accounts(
+    core: Core,
+    asker: LiveSession | None,
+    session: SessionId | None,
+    window: Window,
+    before: str | None,
+) -> Sequence[Account]:
+    """Closed calls, newest first: of all, of one session, or of the asker since it was opened."""
+    store = _store(core)
+    name, span = _scope(asker, session, _span(core, window, STATS_PAST))
+    async with core.recalling.turn(None if asker is None else asker.record.id):
+        ask = partial(recall.accounts, before=before or recall.LAST)
+        return await core.blocking(ask, store, name, None, span, window.points)
+
+
+async def recorded(
+    core: Core,
+    asker: LiveSession | None,
+    session: SessionId | None,
+    window: Window,
+    after: str | None,
+) -> Sequence[Recorded]:
+    """Sessions of which something was recorded, by name: all, one, or the asker."""
+    store = _store(core)
+    name, span = _scope(asker, session, _span(core, window, STATS_PAST))
+    async with core.recalling.turn(None if asker is None else asker.record.id):
+        found = await core.blocking(recall.recorded, store, name, span)
+    behind = [one for one in found if after is None or one.session > after]
+    # A chunk may have been begun by an earlier session of the name.
+    clipped = [replace(one, since=max(one.since, span.since)) for one in behind[: window.points]]
+    return [one for one in clipped if one.since <= one.until]
+
+
+def _scope(
+    asker: LiveSession | None, session: SessionId | None, span: Span
+) -> tuple[SessionId | None, Span]:
+    """What may be seen of what is asked for.
+
+    A session of the same name may have been before it: that is another's business.
+
+    Raises:
+        NotFoundError: it is another's.
+    """
+    if asker is None:
+        return session, span
+    mine = asker.record
+    if session not in (None, mine.id):
+        raise NotFoundError(f"session {session!r}: not yours to see; leave it out for your own")
+    return mine.id, Span(max(span.since, mine.created_at), span.until)
 
 
 def _span(core: Core, window: Window, past: float | None) -> Span:

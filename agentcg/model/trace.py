@@ -34,6 +34,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """A session, open or closed, of which something was recorded from `since` to `until`."""
+
+    session: SessionId
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """What is asked for: a time (Unix seconds, None: no bound), and at most so many samples."""
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from agentcg.model.event import Event
-from agentcg.model.trace import Account
+from agentcg.model.trace import Account, Recorded
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -220,15 +220,41 @@ def events(
 
 
 def accounts(
-    db: sqlite3.Connection, session: str | None, kind: str | None, span: Span, most: int
+    db: sqlite3.Connection,
+    session: str | None,
+    kind: str | None,
+    span: Span,
+    *,
+    before: str,
+    most: int,
 ) -> Iterator[Account]:
-    """The newest closed calls that were declared in a time; newest first."""
+    """The newest closed calls that were declared in a time; newest first.
+
+    Of those declared at its very end only the ones whose ids come before `before`.
+    """
     sql = (
         "SELECT * FROM account WHERE (? IS NULL OR session = ?) AND (? IS NULL OR kind = ?) "
-        "AND declared_at BETWEEN ? AND ? ORDER BY declared_at DESC LIMIT ?"
+        "AND declared_at BETWEEN ? AND ? AND (declared_at < ? OR call < ?) "
+        "ORDER BY declared_at DESC, call DESC LIMIT ?"
     )
-    found = db.execute(sql, (session, session, kind, kind, span.since, span.until, most))
-    return _sound(found, _account)
+    since, until = span.since, span.until
+    values = (session, session, kind, kind, since, until, until, before, most)
+    return _sound(db.execute(sql, values), _account)
+
+
+def recorded(db: sqlite3.Connection, session: str | None, span: Span) -> Iterator[Recorded]:
+    """Sessions of which there are own samples or events in a time, and from when to when."""
+    # The few subjects that are sessions first, then the rows of each by the index.
+    sql = (
+        "WITH own AS (SELECT id, session FROM subject WHERE call = '' "
+        "AND (?1 IS NULL OR session = ?1)) "
+        "SELECT session, MIN(a), MAX(b) FROM ("
+        "SELECT session, at AS a, at + span AS b FROM own CROSS JOIN chunk ON subject = id "
+        "WHERE at + span >= ?2 AND at <= ?3 UNION ALL "
+        "SELECT session, at, at FROM own CROSS JOIN event ON subject = id "
+        "WHERE at BETWEEN ?2 AND ?3) GROUP BY session"
+    )
+    return _sound(db.execute(sql, (session, span.since, span.until)), _recorded)
 
 
 def _sound(rows: Iterable[Sequence[Any]], make: Callable[[Sequence[Any]], T]) -> Iterator[T]:
@@ -253,6 +279,7 @@ def _maker(kind: type[T]) -> Callable[[Sequence[Any]], T]:
 
 
 _chunk, _account, _event_of = _maker(Chunk), _maker(Account), _maker(Event)
+_recorded = _maker(Recorded)
 
 
 def _event(row: Sequence[Any]) -> Event:

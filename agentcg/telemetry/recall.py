@@ -1,22 +1,25 @@
 """What the store has, read back: files and what is not yet in one, in order. Blocks."""
 
+import contextlib
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from operator import attrgetter
+from pathlib import Path
 from typing import TypeVar
 
 from agentcg.model.event import Event
+from agentcg.model.ids import SessionId
 from agentcg.model.sample import Sample
-from agentcg.model.trace import Account
+from agentcg.model.trace import Account, Recorded
 from agentcg.telemetry import codec, dayfile, shelf
 from agentcg.telemetry.dayfile import Chunk, OtherVersionError, Row, Span
 from agentcg.telemetry.store import Store
 
 log = logging.getLogger(__name__)
-T = TypeVar("T", bound=Row)
+T = TypeVar("T", bound=Row | Recorded)
 
 # Bounds of one answer: what is gone through takes a second or so, never more.
 SAMPLES = 50_000
@@ -25,6 +28,8 @@ ACCOUNTS = 100_000
 # After so many samples, or rows, the event loop is let have its turn.
 _STRETCH = 256
 _PAUSE = 0.001
+# Behind every call's id.
+LAST = "~"
 
 
 def samples(store: Store, session: str, call: str, span: Span) -> tuple[list[Sample], bool]:
@@ -75,25 +80,66 @@ def events(store: Store, session: str, call: str | None, span: Span) -> list[Eve
 
 
 def accounts(
-    store: Store, session: str | None, kind: str | None, span: Span, most: int = ACCOUNTS
+    store: Store,
+    session: str | None,
+    kind: str | None,
+    span: Span,
+    most: int = ACCOUNTS,
+    *,
+    before: str = LAST,
 ) -> list[Account]:
-    """Closed calls of a session and a class (None: of all), newest first."""
+    """Closed calls of a session and a class (None: of all), newest first.
+
+    Of those declared at the very end of the time only the ones whose ids come before `before`.
+    """
     store.settle()
     rows, _ = store.unwritten("", "")
-    found, _ = _newest(
-        store, lambda db, left: dayfile.accounts(db, session, kind, span, left), most
-    )
-    known = {one.call for one in found}
-    found += [
-        row
+    found = {
+        row.call: row
         for row in rows
         if isinstance(row, Account)
-        and row.call not in known
         and session in (None, row.session)
         and kind in (None, row.kind)
         and span.since <= row.declared_at <= span.until
-    ]
-    return sorted(found, key=lambda one: one.declared_at, reverse=True)[:most]
+        and (row.declared_at < span.until or row.call < before)
+    }
+    for path in _files(store):
+        # A call is in the file of the day on which it closed: each may have some of the newest.
+        with _left_out(store, path), dayfile.reading(path) as db:
+            for row in paced(dayfile.accounts(db, session, kind, span, before=before, most=most)):
+                found[row.call] = row
+        if len(found) >= most:
+            newest = _newest_first(found.values())[:most]
+            found = {one.call: one for one in newest}
+            span = Span(newest[-1].declared_at, span.until)
+    return _newest_first(found.values())[:most]
+
+
+def _newest_first(found: Iterable[Account]) -> list[Account]:
+    return sorted(found, key=lambda one: (one.declared_at, one.call), reverse=True)
+
+
+def recorded(store: Store, session: str | None, span: Span) -> list[Recorded]:
+    """The session, or (None) all of which something was recorded in a time, by name."""
+    store.settle()
+    rows, _ = store.unwritten("", "")
+    found: dict[str, Recorded] = {}
+
+    def add(one: Recorded) -> None:
+        old = found.get(one.session, one)
+        since, until = min(old.since, one.since), max(old.until, one.until)
+        found[one.session] = Recorded(one.session, since, until)
+
+    for row in rows:
+        if isinstance(row, Chunk | Event) and row.session and session in (None, row.session):
+            until = row.at + (row.span if isinstance(row, Chunk) else 0.0)
+            if until >= span.since and row.at <= span.until:
+                add(Recorded(SessionId(row.session), row.at, until))
+    for path in _files(store):
+        with _left_out(store, path), dayfile.reading(path) as db:
+            for one in paced(dayfile.recorded(db, session, span)):
+                add(one)
+    return [found[name] for name in sorted(found)]
 
 
 def _name(sample: Sample) -> tuple[int, object]:
@@ -132,25 +178,34 @@ def _newest(
     """
     found: list[T] = []
     total = 0
-    for file in reversed(shelf.kept(store.rules.folder)):
-        if not file.whole:
-            continue
-        try:
-            with dayfile.reading(file.path) as db:
-                for row in paced(ask(db, most - total)):
-                    total += _weight(row)
-                    if total > most:
-                        return found, True
-                    found.append(row)
-        except OtherVersionError:
-            continue
-        except sqlite3.Error as e:
-            if dayfile.is_damage(e):
-                store.suspect(file.path)
-            log.warning("%s: left out of an answer: %s", file.path, e)
+    for path in _files(store):
+        with _left_out(store, path), dayfile.reading(path) as db:
+            for row in paced(ask(db, most - total)):
+                total += _weight(row)
+                if total > most:
+                    return found, True
+                found.append(row)
         if total >= most:
             return found, True
     return found, False
+
+
+def _files(store: Store) -> list[Path]:
+    """The newest first."""
+    return [file.path for file in reversed(shelf.kept(store.rules.folder)) if file.whole]
+
+
+@contextlib.contextmanager
+def _left_out(store: Store, path: Path) -> Iterator[None]:
+    """Go on without a file that cannot be read, and have it looked at."""
+    try:
+        yield
+    except OtherVersionError:
+        pass
+    except sqlite3.Error as e:
+        if dayfile.is_damage(e):
+            store.suspect(path)
+        log.warning("%s: left out of an answer: %s", path, e)
 
 
 def paced(rows: Iterable[T]) -> Iterator[T]:
@@ -164,5 +219,5 @@ def paced(rows: Iterable[T]) -> Iterator[T]:
             time.sleep(_PAUSE)
 
 
-def _weight(row: Row) -> int:
+def _weight(row: Row | Recorded) -> int:
     return max(1, row.samples) if isinstance(row, Chunk) else 1

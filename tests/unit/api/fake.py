@@ -1,7 +1,6 @@
 """A controller that remembers calls in a dictionary, and a server around it in a thread."""
 
 import asyncio
-import os
 import socket
 import threading
 import time
@@ -21,10 +20,12 @@ from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause, Level, Outcome
 from agentcg.model.sample import Counters
 from agentcg.model.session import Budget, Runtime, Session
-from agentcg.model.trace import KindStats, Trace, Window
+from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, Check, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
 from tests.unit.api.explained import Explained
+from tests.unit.api.past import Past
+from tests.unit.api.serving import exception_of, is_open
 
 HOME = SessionId("s-home")
 EMPTY = (2**31, 0, (), ())
@@ -51,6 +52,7 @@ class FakeController(Explained):
         self.views: dict[CallId, CallView] = {}
         self.traces: dict[str, Trace] = {}
         self.kinds: list[KindStats] = []
+        self.past_calls = Past()
 
     async def identify(self, peer: Peer, door: Door) -> Caller:
         self.peers.append(peer)
@@ -186,7 +188,7 @@ class FakeController(Explained):
     async def close(self, caller: Caller, call: CallId) -> CallView:
         if self.hold is not None:
             await self.hold.wait()
-            self.open_pidfds.append(_is_open(caller.peer.pidfd))
+            self.open_pidfds.append(is_open(caller.peer.pidfd))
         view = await self.call(caller, call)
         if view.call.state is CallState.CLOSED:
             raise ConflictError(f"call {call} is closed already")
@@ -204,6 +206,16 @@ class FakeController(Explained):
     async def stats(self, _: Caller, window: Window, kind: str | None) -> Sequence[KindStats]:
         self.bodies.append(window)
         return [one for one in self.kinds if kind in (None, one.kind)]
+
+    async def accounts(
+        self, caller: Caller, session: SessionId | None, window: Window, before: CallId | None
+    ) -> Sequence[Account]:
+        return self.past_calls.page(session, window, before)
+
+    async def recorded(
+        self, caller: Caller, session: SessionId | None, window: Window, after: SessionId | None
+    ) -> Sequence[Recorded]:
+        return self.past_calls.sessions(session, window, after)
 
     async def host(self, caller: Caller) -> HostView:
         checks = (Check("memory", True, "memory.max works"), Check("io", False, "no iocost"))
@@ -270,7 +282,7 @@ def running(folder: Path) -> Iterator[Running]:
 
     async def main() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        loop.set_exception_handler(lambda _, context: failed.append(_exception(context)))
+        loop.set_exception_handler(lambda _, context: failed.append(exception_of(context)))
         made.append(Running(FakeController(), loop, stop, threading.current_thread(), paths))
         ready.set()
         await serve(made[0].controller, sockets, stop)
@@ -285,16 +297,3 @@ def running(folder: Path) -> Iterator[Running]:
         for sock in sockets.values():
             sock.close()
     assert failed == []
-
-
-def _exception(context: dict[str, object]) -> BaseException:
-    found = context.get("exception")
-    return found if isinstance(found, BaseException) else RuntimeError(str(context))
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True

@@ -5,7 +5,9 @@ from dataclasses import replace
 import httpx2
 import pytest
 
-from agentcg.model.trace import Window
+from agentcg.model.ids import CallId, SessionId
+from agentcg.model.outcome import Cause
+from agentcg.model.trace import Account, Recorded, Window
 from tests.unit.api.fake import HOME, Running
 from tests.unit.cli.courses import course
 
@@ -34,7 +36,8 @@ def test_a_session_is_itself(agent: httpx2.Client, server: Running) -> None:
     "query", ["since=-1", "since=nan", "until=inf", "points=0", "points=2001", "points=x"]
 )
 def test_an_answer_is_bounded(agent: httpx2.Client, query: str) -> None:
-    for path in ("/v1/calls/c-1/trace", "/v1/sessions/self/trace", "/v1/stats"):
+    lists = ("/v1/stats", "/v1/accounts", "/v1/recorded")
+    for path in ("/v1/calls/c-1/trace", "/v1/sessions/self/trace", *lists):
         assert agent.get(f"{path}?{query}").status_code == 422
 
 
@@ -43,3 +46,28 @@ def test_the_largest_answer_is_below_a_mib(agent: httpx2.Client, server: Running
     full = [one for one in found.samples if one.full][:1] * 2000
     server.controller.traces["c-1"] = replace(found, samples=tuple(full))
     assert len(agent.get("/v1/calls/c-1/trace").content) < 1 << 20
+
+
+def test_lists_are_answered_in_pages(agent: httpx2.Client, server: Running) -> None:
+    known = server.controller.past_calls
+    known.accounts = [
+        Account(CallId(f"c-{n}"), HOME, "ls", 5.0, Cause.EXITED, peak=n) for n in range(3)
+    ]
+    known.recorded = [Recorded(SessionId(f"s-{n}"), 1.0, 2.0) for n in range(3)]
+    first = agent.get("/v1/accounts", params={"points": 2}).json()
+    assert [one["call"] for one in first] == ["c-2", "c-1"]
+    rest: dict[str, str | float] = {"until": 5.0, "before": "c-1", "session": HOME}
+    assert [one["peak"] for one in agent.get("/v1/accounts", params=rest).json()] == [0]
+    assert agent.get("/v1/recorded", params={"points": 1}).json() == [
+        {"session": "s-0", "since": 1.0, "until": 2.0}
+    ]
+    behind = agent.get("/v1/recorded", params={"after": "s-1"}).json()
+    assert [one["session"] for one in behind] == ["s-2"]
+
+
+@pytest.mark.parametrize("query", ["session=../x", "session=", f"session={'x' * 64}"])
+def test_names_in_queries_are_checked(agent: httpx2.Client, query: str) -> None:
+    for path in ("/v1/accounts", "/v1/recorded"):
+        assert agent.get(f"{path}?{query}").status_code == 422
+    assert agent.get("/v1/accounts?before=a.b").status_code == 422
+    assert agent.get("/v1/recorded?after=a.b").status_code == 422
