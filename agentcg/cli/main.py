@@ -4,10 +4,24 @@ import os
 
 import typer
 
-from agentcg.cli import calls, docker, events, hooks, local, mcp, probe, run, sessions, setup, trace
+from agentcg.cli import (
+    calls,
+    characterize,
+    docker,
+    events,
+    hooks,
+    local,
+    mcp,
+    probe,
+    run,
+    sessions,
+    setup,
+    trace,
+)
 from agentcg.cli.errors import EXIT_CODES, Group
 from agentcg.cli.recording import command as recording
 from agentcg.cli.replay import command as replay
+from agentcg.cli.report import command as report
 from agentcg.cli.top import command as top
 
 app = typer.Typer(
@@ -26,6 +40,8 @@ for _module in (
     calls,
     top,
     trace,
+    report,
+    characterize,
     recording,
     replay,
     probe,
