@@ -87,6 +87,6 @@ def test_who_is_not_root_is_told(
 def test_a_line_says_what_happened(
     question: Question, one: dict[str, Any], shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = {"at": 1.0, "cgroup_id": 9, "pid": 7, "program": "make"} | one
+    given: dict[str, Any] = {"at": 1.0, "cgroup_id": 9, "pid": 7, "program": "make"} | one
     _print(Traced(**given), "c-1", question, Format.TABLE)
     assert capsys.readouterr().out == f"{shown}\n"
