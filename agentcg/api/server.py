@@ -58,6 +58,16 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         # Uvicorn's own wakes up ten times a second.
         await self._stop.wait()
+        await self._accept_no_more()
+
+    async def _accept_no_more(self) -> None:
+        """Let what is accepted be a connection: asyncio loses one whose server closes before."""
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for sock in server.sockets:
+                loop.remove_reader(sock.fileno())
+        for _ in range(2):  # the turn in which it is accepted, and that in which it is made
+            await asyncio.sleep(0)
 
     def abort(self) -> None:
         """Break what is left, after a cancellation or when the grace is over."""
