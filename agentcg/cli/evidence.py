@@ -105,7 +105,7 @@ def _who(one: Holding) -> str:
                 else f"{one.call} in {one.session}: {one.command}"
             )
         case Whose.OUTSIDE:
-            return f"{one.session}, outside its calls"
+            return f"{one.session}, outside its calls, or of calls no longer known"
         case Whose.OTHERS:
             return f"all others ({one.count})"
         case Whose.SESSIONS:

@@ -1,7 +1,7 @@
 """Gathers the evidence about a call from the store, the journal and what is open now."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agentcg.control import learning, pastcalls, pool
@@ -24,6 +24,7 @@ _UNRECORDED = (
 )
 _SLACK = 1.0  # seconds: what ends a call is told a moment after its last reading
 _NEVER = 1e12
+_EVER = Span(0.0, _NEVER)
 # Records of calls that lived at a moment of pressure: more are not named, their bytes are counted.
 _CALLS = 2000
 
@@ -46,32 +47,53 @@ async def explain(core: Core, call: Call, viewer: Viewer) -> Explanation:
             path = core.settings.paths.state / "journal.sqlite"
             found = await core.blocking(_read, store, path, call, viewer)
         size = await core.blocking(_pool, core)
+    gaps = found.gaps if size is not None else (*found.gaps, "the pool's size cannot be read now")
+    evidence = Evidence(found.events, found.samples, found.pressed, size, gaps=gaps, now=core.now())
+    return explaining.explanation(call, _with_learned(core, call, evidence))
+
+
+def _with_learned(core: Core, call: Call, found: Evidence) -> Evidence:
+    if core.settings.learned.scope == "none":
+        return replace(found, unlearned="learning is off (learned.scope is none)")
+    if core.settings.store_commands in ("none", "hash"):
+        why = f"no command is kept to learn from (store_commands is {core.settings.store_commands})"
+        return replace(found, unlearned=why)
     session = core.state.sessions.get(call.session)
-    learned = None
-    if session is not None:
-        learned = learning.of(core, session, call.intent, observed=call.observed)
-    evidence = Evidence(found.events, found.samples, found.pressed, size, learned, found.gaps)
-    return explaining.explanation(call, evidence)
+    if session is None:
+        return replace(found, unlearned="its session is closed")
+    learned = learning.of(core, session, call.intent, observed=call.observed)
+    return replace(found, learned=learned)
 
 
 def _read(store: Store, journal: Path, call: Call, viewer: Viewer) -> _Recorded:
-    end = _NEVER if call.closed_at is None else call.closed_at + _SLACK
-    span = Span(call.declared_at - _SLACK, max(end, call.declared_at))
-    samples, cut = recall.samples(store, call.session, call.id, span)
-    events = recall.events(store, call.session, call.id, span)
+    samples, cut = recall.samples(store, call.session, call.id, _EVER)
+    events = recall.events(store, call.session, call.id, _EVER)
+    span = _lifetime(call, [*(one.at for one in samples), *(one.at for one in events)])
     # The whole session's, and the pool's.
-    beside = [*recall.events(store, call.session, "", span), *recall.events(store, "", "", span)]
-    waited = [event for event in beside if event.kind is Kind.PRESSURE]
+    beside = [recall.events(store, session, "", span) for session in (call.session, "")]
+    waited = [event for one in beside for event in one if event.kind is Kind.PRESSURE]
     moments = timeline.moments(call, [*events, *waited], samples)
     gaps = [] if samples or not events else ["no sample of it is kept any more"]
     if not events:
         gaps.append("no event of it is kept any more: its times are from its record")
     if cut:
         gaps.append("its oldest samples are left out: there are too many")
+    if len(events) >= recall.EVENTS:
+        gaps.append("its oldest events are left out: there are too many")
+    if any(len(one) >= recall.EVENTS for one in beside):
+        gaps.append("the oldest pressure beside it is left out: too much happened")
     if store.lost:
         gaps.append(f"{store.lost} samples of all calls were lost since the daemon started")
     pressed, missing = _pressed(store, journal, call, moments, viewer)
     return _Recorded(events, samples, pressed, (*gaps, *missing))
+
+
+def _lifetime(call: Call, recorded: Iterable[float]) -> Span:
+    """From its first moment to its last, also if the clock was put back meanwhile."""
+    known = (call.declared_at, call.started_at, call.ended_at, call.closed_at)
+    times = [*recorded, *(at for at in known if at is not None)]
+    end = _NEVER if call.closed_at is None else max(times) + _SLACK
+    return Span(min(times) - _SLACK, end)
 
 
 def _pressed(
@@ -81,24 +103,28 @@ def _pressed(
         return (), ()
     times = [at for at, _ in moments]
     held, cut = holdings.at(store, times)
-    gaps = []
+    found, gaps = [], set()
+    for (at, why), one in zip(moments, held, strict=True):
+        # Of each moment by itself: of a long time the oldest, which may hold most, would be cut.
+        known, gap = _known(journal, at, viewer)
+        gaps |= gap
+        who = holders.holders(call, one, known, at, viewer)
+        found.append(Pressed(at, timeline.since(call, at), why, who, cut))
+    return tuple(found), sorted(gaps)
+
+
+def _known(journal: Path, at: float, viewer: Viewer) -> tuple[dict[str, Call], set[str]]:
+    """The records of the calls that lived at a moment, and what is not known of them."""
     try:
-        lived = pastcalls.alive(journal, min(times), max(times), _CALLS)
+        lived = pastcalls.alive(journal, at, at, _CALLS)
     except AgentcgError as e:
-        lived = ()
-        gaps.append(f"other calls have no names: {e.message}" if viewer == holders.ADMIN else "")
-    known = {record.id: record for record in lived}
-    found = tuple(
-        Pressed(
-            at,
-            timeline.since(call, at),
-            why,
-            holders.holders(call, one, {str(k): v for k, v in known.items()}, at, viewer),
-            cut,
-        )
-        for (at, why), one in zip(moments, held, strict=True)
-    )
-    return found, [gap for gap in gaps if gap]
+        # Where the journal is and what ails it is the administrator's to know.
+        why = e.message if viewer == holders.ADMIN else "the journal cannot be read"
+        return {}, {f"other calls have no names, their memory is told with their session's: {why}"}
+    known = {str(record.id): record for record in lived}
+    if len(lived) < _CALLS:
+        return known, set()
+    return known, {f"more than {_CALLS} calls lived at a time: the oldest of them have no names"}
 
 
 def _pool(core: Core) -> int | None:

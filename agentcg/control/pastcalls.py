@@ -17,15 +17,23 @@ from agentcg.model.call import Call
 log = logging.getLogger(__name__)
 
 _CALL = TypeAdapter(Call)
-_ALIVE = (
-    "SELECT record FROM call WHERE declared_at <= ? AND "
-    "(open = 1 OR json_extract(CAST(record AS TEXT), '$.closed_at') >= ?) "
-    "ORDER BY declared_at DESC LIMIT ?"
-)
+# As `Call.lifetime`. A record that is no JSON has no end, and is in no answer.
+_ALIVE = """
+WITH life AS MATERIALIZED (
+    SELECT rowid AS number, declared_at, CASE
+        WHEN open THEN 1e12
+        WHEN json_valid(CAST(record AS TEXT))
+            THEN json_extract(CAST(record AS TEXT), '$.closed_at')
+        END AS closed_at
+    FROM call)
+SELECT record FROM life JOIN call ON call.rowid = life.number
+WHERE min(life.declared_at, closed_at) <= ? AND max(life.declared_at, closed_at) >= ?
+ORDER BY min(life.declared_at, closed_at) DESC LIMIT ?
+"""
 
 
 def alive(journal: Path, since: float, until: float, most: int) -> Sequence[Call]:
-    """Calls that were declared before `until` and not closed before `since`, newest first.
+    """Calls whose lifetime has some of that time in it, newest first.
 
     Raises:
         UnavailableError: the journal cannot be read.

@@ -1,5 +1,6 @@
 """One tool call: its record and the states it may go through."""
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -65,6 +66,15 @@ class Call:
     calls_oom: int = 0
     session_oom: int = 0
     outcome: Outcome | None = None
+
+    @property
+    def lifetime(self) -> tuple[float, float]:
+        """Its first and last moment, which is inf while it is open.
+
+        A clock that was put back may have closed it before it was declared.
+        """
+        end = math.inf if self.closed_at is None else self.closed_at
+        return min(self.declared_at, end), max(self.declared_at, end)
 
     def to(self, state: CallState, **changes: Any) -> "Call":  # noqa: ANN401 - fields of this class
         """Go to `state`.

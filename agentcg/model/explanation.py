@@ -38,7 +38,7 @@ class Whose(StrEnum):
 
     THIS = "this call"
     CALL = "another call"
-    OUTSIDE = "a session's work outside calls"
+    OUTSIDE = "a session's work outside known calls"
     OTHERS = "all others"
     SESSIONS = "other sessions"
 
@@ -76,9 +76,9 @@ class Pressed:
 class Explanation:
     """The evidence about one call.
 
-    `used` has the most of memory and tasks, and of the rest what it came to. `pool` is what the
-    sessions share, in bytes, as it is now. `decided` is what was granted, cut and done in words,
-    `advice` what would be done now. `gaps` are what is not known, and why.
+    `used` has of memory the last reading and the peak, the most tasks, and of the rest what it came
+    to. `pool` is what the sessions share, in bytes, as it is now. `decided` is what was granted,
+    cut and done in words, `advice` what would be done now. `gaps` are what is not known, and why.
     """
 
     call: Call

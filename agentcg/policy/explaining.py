@@ -22,7 +22,10 @@ _MOST = 20  # decisions told
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was found: its events and samples, the pool's size, what is learned of its class."""
+    """What was found: its events and samples, the pool's size, what is learned of its class.
+
+    `now` is for a call that runs; `unlearned` says why nothing is learned.
+    """
 
     events: Sequence[Event]
     samples: Sequence[Sample]
@@ -30,22 +33,37 @@ class Evidence:
     pool: int | None = None
     learned: Learned | None = None
     gaps: tuple[str, ...] = ()
+    now: float | None = None
+    unlearned: str = "too little is known of its class"
 
 
 def explanation(call: Call, found: Evidence) -> Explanation:
     """All that can be said of a call."""
     used = _used(call, found.samples)
+    steps, beyond = timeline.steps(call, found.events)
+    gaps = found.gaps
+    if beyond:
+        gaps += (f"{beyond} steps in the middle of its timeline are left out: there are too many",)
     return Explanation(
         call,
-        timeline.steps(call, found.events),
-        tuple(_bounds(call, used)),
+        steps,
+        tuple(_bounds(call, used, _wall(call, found.now))),
         used,
         found.pool,
         found.pressed,
         tuple(_decided(call, found.events)),
         tuple(_advice(call, used, found)),
-        found.gaps,
+        gaps,
     )
+
+
+def _wall(call: Call, now: float | None) -> float | None:
+    """Seconds that it took; of one that runs, so far."""
+    if call.outcome is not None:
+        return call.outcome.wall
+    if call.started_at is None or now is None:
+        return None
+    return max(0.0, now - call.started_at)
 
 
 def _used(call: Call, samples: Iterable[Sample]) -> Usage:
@@ -75,9 +93,8 @@ def _most(values: Iterable[int | None]) -> int | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _bounds(call: Call, used: Usage) -> Iterator[Bound]:
+def _bounds(call: Call, used: Usage, wall: float | None) -> Iterator[Bound]:
     intent, grant = call.intent, call.grant
-    wall = None if call.outcome is None else call.outcome.wall
     cpus = None if grant.cpus is None else len(grant.cpus)
     rate = used.cpu / wall if used.cpu is not None and wall else None
     wished = intent.cpu.cores
@@ -105,7 +122,7 @@ def _decided(call: Call, events: Iterable[Event]) -> Iterator[str]:
         since = units.format_duration(timeline.since(call, event.at))
         yield f"after {since}: {event.kind.value} {event.text}".rstrip()
     if len(told) > _MOST:
-        yield f"and {len(told) - _MOST} more decisions, in the timeline"
+        yield f"and {len(told) - _MOST} more decisions"
     if call.outcome is not None and call.outcome.advice:
         yield call.outcome.advice
 
@@ -124,23 +141,33 @@ def _advice(call: Call, used: Usage, found: Evidence) -> Iterator[str]:
             f"({found.learned})."
         )
     else:
-        yield "Declared again, it would get no learned guarantee: too little is known of its class."
-    hit = result is not None and result.cause in (Cause.OOM, Cause.STALL)
-    if hit and result is not None and result.level in (Level.CALL, None):
-        yield (
-            f"What limit would have sufficed is not known: it wanted more than the "
-            f"{_size(result.limit or used.peak)} that it had."
-        )
-    elif used.peak is not None:
-        enough = int(used.peak * _SPARE)
-        had = "none" if grant.memory_limit is None else _size(grant.memory_limit)
-        yield f"A limit of {_size(enough)} would have sufficed; it had {had}."
+        yield f"Declared again, it would get no learned guarantee: {found.unlearned}."
+    yield from _sufficed(call, used.peak)
     held = result.held if result is not None else None
     if used.peak is not None and (held or found.pressed) and grant.memory_guarantee < used.peak:
         yield (
             f"A guarantee of {_size(used.peak)} would have kept others from pressing it; it had "
             f"{_size(grant.memory_guarantee)}."
         )
+
+
+def _sufficed(call: Call, peak: int | None) -> Iterator[str]:
+    """What limit would have sufficed: known only of a call that came to a good end."""
+    result, limit = call.outcome, call.grant.memory_limit
+    unknown = "What limit would have sufficed is not known: it"
+    hit = result is not None and result.cause in (Cause.OOM, Cause.STALL)
+    if result is not None and hit and result.level in (Level.CALL, None):
+        yield f"{unknown} wanted more than the {_size(result.limit or peak)} that it had."
+    elif peak is None:
+        return
+    elif result is None or (result.cause is Cause.EXITED and result.exit_code == 0):
+        had = "none" if limit is None else _size(limit)
+        far = "" if result is not None else " so far"
+        yield f"A limit of {_size(int(peak * _SPARE))} would have sufficed{far}; it had {had}."
+    elif result.cause is Cause.EXITED:
+        yield f"{unknown} failed at a peak of {_size(peak)}."
+    else:
+        yield f"{unknown} was stopped at a peak of {_size(peak)}."
 
 
 def _size(value: int | None) -> str:

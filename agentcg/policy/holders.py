@@ -30,7 +30,7 @@ def holders(
     """The largest first, the rest in sums.
 
     `known` are the records of the calls that lived about then: a reading of a call that was over by
-    then is no use of the pool.
+    then is no use of the pool, and one of a call without a record counts as its session's own.
     """
     alive = {
         (session, name): memory
@@ -79,6 +79,7 @@ def _fewer(found: Iterable[Holding], viewer: Viewer) -> list[Holding]:
 
 
 def _lives(record: Call | None, at: float) -> bool:
-    if record is None or record.declared_at > at:
+    if record is None:
         return False
-    return record.closed_at is None or record.closed_at >= at
+    begin, end = record.lifetime
+    return begin <= at <= end

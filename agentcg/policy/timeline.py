@@ -30,8 +30,11 @@ _ORDER = [_ENDED, *_WHY.values(), _WAITING]
 Moment = tuple[float, str]
 
 
-def steps(call: Call, events: Iterable[Event]) -> tuple[Step, ...]:
-    """Its own events, those of one kind in a row as one; without any, what its record has."""
+def steps(call: Call, events: Iterable[Event]) -> tuple[tuple[Step, ...], int]:
+    """Its own events, those of one kind in a row as one; without any, what its record has.
+
+    And how many between the first and the last are left out.
+    """
     found: list[Step] = []
     for event in events:
         if found and (found[-1].kind, found[-1].text) == (event.kind, event.text):
@@ -53,8 +56,8 @@ def steps(call: Call, events: Iterable[Event]) -> tuple[Step, ...]:
     ]
     found.sort(key=lambda step: step.at)
     # How it began and how it ended tell more than what was between.
-    half = _STEPS // 2
-    return tuple(found if len(found) <= _STEPS else [*found[:half], *found[-half:]])
+    half, beyond = _STEPS // 2, max(0, len(found) - _STEPS)
+    return tuple([*found[:half], *found[-half:]] if beyond else found), beyond
 
 
 def since(call: Call, at: float) -> float:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from agentcg.model.call import Call, CallState
 from agentcg.model.event import Event, Kind
 from agentcg.model.explanation import Whose
@@ -39,7 +41,8 @@ def test_a_timeline_joins_repeats_and_is_never_before_the_declaration() -> None:
         *(told(Kind.CALL_THROTTLED, 1 + n) for n in range(3)),
         told(Kind.CALL_OOM, -50, "the clock was put back"),
     ]
-    found = timeline.steps(call(ended_at=AT + 9), events)
+    found, beyond = timeline.steps(call(ended_at=AT + 9), events)
+    assert beyond == 0
     assert [(s.kind, s.since, s.times) for s in found] == [
         (Kind.CALL_OOM, 0.0, 1),
         (Kind.CALL_DECLARED, 0.0, 1),
@@ -48,11 +51,15 @@ def test_a_timeline_joins_repeats_and_is_never_before_the_declaration() -> None:
     ]
 
 
-def test_a_timeline_of_thousands_keeps_both_ends() -> None:
+def test_a_timeline_of_thousands_keeps_both_ends_and_says_so() -> None:
     kinds = (Kind.CALL_FROZEN, Kind.CALL_THAWED)
-    found = timeline.steps(call(), [told(kinds[n % 2], n) for n in range(5000)])
-    assert len(found) == 200
-    assert (found[0].since, found[-1].since) == (0.0, 4999.0)
+    events = [told(kinds[n % 2], n) for n in range(5000)]
+    found = explanation(call(), Evidence(events, ()))
+    assert len(found.timeline) == 200
+    assert (found.timeline[0].since, found.timeline[-1].since) == (0.0, 4999.0)
+    assert found.gaps == (
+        "4801 steps in the middle of its timeline are left out: there are too many",
+    )
 
 
 def test_the_gravest_moments_are_kept_and_close_ones_are_one() -> None:
@@ -96,6 +103,19 @@ def test_the_administrator_sees_who_held_what_however_long_it_runs() -> None:
         (Whose.THIS, "c-1", 100),
     ]
     assert found[0].command == "run c-hog"
+
+
+def test_memory_of_a_call_without_a_record_is_its_sessions() -> None:
+    known = {name: one for name, one in KNOWN.items() if name != "c-hog"}
+    found = holders(call(), HELD, known, AT + 5, ADMIN)
+    assert (found[0].whose, found[0].memory) == (Whose.OUTSIDE, 4000 * MIB)
+
+
+def test_a_call_that_closed_before_it_was_declared_by_the_clock_is_named() -> None:
+    known = {"c-2": call("c-2", declared_at=AT + 100, closed_at=AT - 100)}
+    held = {("s-1", "c-2"): MIB}
+    assert [h.call for h in holders(call(), held, known, AT, ADMIN)] == ["c-2"]
+    assert holders(call(), held, known, AT + 101, ADMIN) == ()
 
 
 def test_a_session_sees_others_as_a_sum() -> None:
@@ -150,3 +170,32 @@ def test_advice_names_what_would_have_sufficed() -> None:
     found = explanation(call(outcome=killed), Evidence((), ()))
     assert "is not known: it wanted more than the 64 MiB" in found.advice[1]
     assert found.decided == ("Ask.",)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (None, "A limit of 120 MiB would have sufficed so far; it had none."),
+        (Outcome(Cause.EXITED, 0), "A limit of 120 MiB would have sufficed; it had none."),
+        (Outcome(Cause.EXITED, 1), "is not known: it failed at a peak of 100 MiB."),
+        (Outcome(Cause.OOM, level=Level.SESSION), "is not known: it was stopped at a peak of 100"),
+        (Outcome(Cause.PRESSURE), "is not known: it was stopped at a peak of 100 MiB."),
+        (Outcome(Cause.REQUEST), "is not known: it was stopped at a peak of 100 MiB."),
+        (Outcome(Cause.NEVER_STARTED), "is not known: it was stopped at a peak of 100 MiB."),
+    ],
+)
+def test_what_would_have_sufficed_is_known_of_a_good_end_alone(
+    outcome: Outcome | None, words: str
+) -> None:
+    found = explanation(call(outcome=outcome), Evidence((), [read(1, memory=100 * MIB)]))
+    assert words in found.advice[1]
+
+
+def test_a_call_that_runs_is_told_so_far() -> None:
+    found = Evidence((), [read(4)], now=AT + 8, unlearned="its session is closed")
+    told = explanation(call(started_at=AT), found)
+    bounds = {bound.knob: bound.used for bound in told.bounds}
+    assert (bounds["deadline"], bounds["cpu.cores"]) == (8.0, 0.25)
+    assert told.advice[0].endswith("no learned guarantee: its session is closed.")
+    back = explanation(call(started_at=AT), Evidence((), (), now=AT - 50))
+    assert {bound.knob: bound.used for bound in back.bounds}["deadline"] == 0.0
