@@ -1,6 +1,7 @@
 """What was recorded: traces of calls and sessions, what follows from them, and who lived when."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -17,6 +18,8 @@ router = APIRouter(prefix="/v1", tags=["traces"])
 
 # An answer of so many is below a MiB.
 MOST = 2000
+# Records of calls are larger: a command alone may take 32 KiB.
+LIVED = 200
 Time = Annotated[float | None, Query(ge=0, le=1e11, description="Unix seconds.")]
 Points = Annotated[
     int, Query(ge=1, le=MOST, description="The most samples: one may stand for several.")
@@ -58,9 +61,11 @@ async def explanation(controller: TheController, caller: TheCaller, call: TheCal
 async def lived(controller: TheController, caller: TheCaller, window: TheWindow) -> Sequence[Call]:
     """Read the calls that were open at some moment of a time, whenever they were declared.
 
-    Newest first; `points` is the most calls.
+    Newest first; `points` is the most calls, and more than 200 are never told. For the next page
+    give the least `declared_at` (or `closed_at`, if it is before that) of these as `until`, until
+    there is none that is not known yet.
     """
-    return await controller.lived(caller, window)
+    return await controller.lived(caller, replace(window, points=min(window.points, LIVED)))
 
 
 @router.get("/sessions/{session}/trace", openapi_extra=serves(Role.ADMIN, Role.SESSION))

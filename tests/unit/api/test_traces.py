@@ -5,7 +5,9 @@ from dataclasses import replace
 import httpx2
 import pytest
 
+from agentcg.model.grant import Grant
 from agentcg.model.ids import CallId, SessionId
+from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause
 from agentcg.model.trace import Account, Recorded, Window
 from tests.unit.api.fake import HOME, Running
@@ -63,6 +65,13 @@ def test_lists_are_answered_in_pages(agent: httpx2.Client, server: Running) -> N
     ]
     behind = agent.get("/v1/recorded", params={"after": "s-1"}).json()
     assert [one["session"] for one in behind] == ["s-2"]
+
+
+def test_records_of_calls_are_few_at_a_time(admin: httpx2.Client, server: Running) -> None:
+    for n in range(201):
+        server.controller.add(f"c-{n}", Intent(), Grant(), session=HOME)
+    assert len(admin.get("/v1/lived", params={"points": 2000}).json()) == 200
+    assert len(admin.get("/v1/lived", params={"points": 3}).json()) == 3
 
 
 @pytest.mark.parametrize("query", ["session=../x", "session=", f"session={'x' * 64}"])
