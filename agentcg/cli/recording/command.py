@@ -41,7 +41,9 @@ def record(
         raise BadValueError(f"--since {since} --until {until}: ends before it begins; swap them")
     name = target or time.strftime("agentcg-%Y%m%d-%H%M%S.jsonl.gz", time.localtime(end))
     with client() as daemon:
-        daemon.lived(Window(begin, end, 1))  # what is refused makes no file
+        # What is refused makes no file: to whom, and where nothing is recorded.
+        daemon.lived(Window(begin, end, 1))
+        daemon.recorded(Window(begin, end, 1))
         with targets.written(name) as file:
             lines.write(gather.records(daemon, begin, end, tell), file)
     if name != "-":

@@ -1,4 +1,4 @@
-"""Everything that the daemon has recorded of a time, piece by piece: memory does not grow with it.
+"""Everything that the daemon has recorded of a time: samples piece by piece, events by session.
 
 What is forgotten while it is asked for is left out and told.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from agentcg.cli import past
 from agentcg.cli.recording.lines import FORMAT, STRETCH, Course, Head, Record
 from agentcg.client import Client
 from agentcg.errors import NotFoundError
@@ -30,29 +31,36 @@ def records(
     yield from views
     calls = _lived(daemon, since, until)
     yield from calls
-    sessions = {str(view.session.id) for view in views} | {str(call.session) for call in calls}
-    asking = _Asking(since, until, tell)
-    for name in sorted(sessions):
-        yield from asking.course(partial(daemon.session_trace, name), name, None)
+    sessions: dict[str, list[Call]] = {view.session.id: [] for view in views}
+    for one in past.sessions(daemon, since, until, None):
+        sessions.setdefault(one.session, [])
     for call in calls:
-        yield from asking.course(partial(daemon.call_trace, call.id), call.session, call.id)
+        sessions.setdefault(call.session, []).append(call)
+    for name, mine in sorted(sessions.items()):
+        asking = _Asking(since, until, tell)
+        yield from asking.course(partial(daemon.session_trace, name), name, None)
+        for call in mine:
+            yield from asking.course(partial(daemon.call_trace, call.id), name, call.id)
 
 
 def _lived(daemon: Client, since: float, until: float) -> list[Call]:
-    """All calls that lived then, oldest first; a page is the newest of them."""
+    """All calls that lived then, oldest first; a page is the newest of them.
+
+    A page may be short and yet not the last: records that cannot be read are not in it.
+    """
     found: dict[str, Call] = {}
     while True:
         page = daemon.lived(Window(since, until, POINTS))
-        new = [call for call in page if call.id not in found]
-        found |= {call.id: call for call in new}
-        if len(page) < POINTS or not new:
+        new = {str(call.id): call for call in page if call.id not in found}
+        if not new:
             return sorted(found.values(), key=lambda call: call.declared_at)
-        until = page[-1].declared_at
+        found |= new
+        until = min(call.lifetime[0] for call in page)
 
 
 @dataclass(slots=True)
 class _Asking:
-    """What is asked for; an event is of a call and of its session, and is told once."""
+    """What is asked for of a session; an event is of it and of a call, and is told once."""
 
     since: float
     until: float
@@ -93,5 +101,14 @@ class _Asking:
             yield found
             return
         middle = (since + until) / 2
-        yield from self._pieces(read, since, middle)
-        yield from self._pieces(read, middle, until)
+        missing = 0
+        for half in ((since, middle), (middle, until)):
+            try:
+                yield from self._pieces(read, *half)
+            except NotFoundError as error:
+                if found.call is not None:
+                    raise
+                # A closed session without anything in this half answers so: the other one has it.
+                missing += 1
+                if missing == 2:
+                    self.tell(f"left out: {error.message}")
