@@ -22,3 +22,8 @@ def moment(text: str, now: float) -> float:
         raise BadValueError(
             f"{text!r}: neither a duration such as 10m nor a time such as 2026-11-22T09:30"
         ) from None
+
+
+def told(at: float) -> str:
+    """A time as it may be given again."""
+    return datetime.datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _AROUND = 1800.0  # seconds, where the daemon is asked for a moment
 _LATELY = 3600.0
+_TOLD = 1.0  # seconds: no time is told more exactly
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +28,10 @@ def replay(
     *,
     at: Annotated[
         str | None,
-        typer.Option(help="Begin so long ago, such as 10m; or at a time: 2026-11-22T09:30."),
+        typer.Option(
+            help="Begin so long ago, in a file so long before its end, such as 10m; or at a time: "
+            "2026-11-22T09:30."
+        ),
     ] = None,
     speed: Annotated[
         float, typer.Option(min=0.125, max=512, help="So many seconds of it in one.")
@@ -46,14 +50,29 @@ def replay(
     from agentcg.cli.times import moment
     from agentcg.cli.top import loop, terminal
 
-    terminal.check("replay")
-    now = time.time()
-    begin = None if at is None else moment(at, now)
-    past = _stored(begin, now) if file is None else _filed(file)
-    name = "the store" if file is None else file.name
+    terminal.check("replay", "`agentcg record` makes a file that `zcat` prints anywhere")
+    if file is None:
+        name, now = "the store", time.time()
+        begin = None if at is None else _within("the store", moment(at, now), 0.0, now)
+        past = _stored(begin, now)
+    else:
+        name, past = file.name, _filed(file)
+        since, until = past.head.since, past.head.until
+        begin = None if at is None else _within(name, moment(at, until), since, until)
     start = past.head.since if begin is None else begin
     if loop.run(partial(Player, past, name, start, speed)):
         raise typer.Exit(INTERRUPTED)
+
+
+def _within(name: str, at: float, since: float, until: float) -> float:
+    from agentcg.cli.times import told
+    from agentcg.errors import BadValueError
+
+    if at > until:
+        raise BadValueError(f"--at {told(at)}: {name} ends at {told(until)}; name a time before")
+    if at < since - _TOLD:
+        raise BadValueError(f"--at {told(at)}: {name} begins at {told(since)}; name a time after")
+    return at
 
 
 def _filed(path: Path) -> "Past":

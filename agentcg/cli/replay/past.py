@@ -133,14 +133,14 @@ def load(name: str, records: Iterable[Record]) -> Past:
     head = next(rest, None)
     if not isinstance(head, Head) or head.until <= head.since:
         raise BadValueError(f"{name}: it is of no time; record it again")
+    _check_times(name, head)
     past, count = Past(head), 0
     samples: dict[tuple[str, str | None], list[Sample]] = {}
     for record in rest:
         count += len(record.samples) if isinstance(record, Course) else 1
         if count > MOST:
             raise BadValueError(f"{name}: more than {MOST} samples; record a shorter time")
-        if not all(0 <= at <= MOST_SECONDS for at in _times_of(record)):
-            raise BadValueError(f"{name}: a time in it is none; record it again")
+        _check_times(name, record)
         if isinstance(record, Course):
             samples.setdefault((record.session, record.call), []).extend(record.samples)
         else:
@@ -148,6 +148,11 @@ def load(name: str, records: Iterable[Record]) -> Past:
     past.tracks = {key: track_of(found) for key, found in samples.items()}
     past.order()
     return past
+
+
+def _check_times(name: str, record: Record) -> None:
+    if not all(0 <= at <= MOST_SECONDS for at in _times_of(record)):
+        raise BadValueError(f"{name}: a time in it is none; record it again")
 
 
 def _times_of(record: Record) -> Iterator[float]:

@@ -34,7 +34,7 @@ def top(
     from agentcg.cli.top.board import Board
     from agentcg.cli.top.feed import Feed
 
-    terminal.check("top")
+    terminal.check("top", "`agentcg ps` lists calls anywhere")
     with client() as daemon:
         daemon.host()  # what is refused from the start is said where it stays to be read
     if loop.run(partial(Feed, Board(every), every)):

@@ -129,13 +129,14 @@ class Terminal:
             os.set_blocking(self.outlet, True)
 
 
-def check(what: str) -> None:
+def check(what: str, hint: str) -> None:
     """Whether there is a terminal that can do that, for the command of this name.
+
+    `hint` is what goes anywhere.
 
     Raises:
         BadValueError: there is none.
     """
-    hint = "`agentcg ps` lists calls anywhere"
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise BadValueError(f"{what} needs a terminal for stdin and stdout: {hint}")
     name = os.environ.get("TERM", "")

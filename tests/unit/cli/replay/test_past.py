@@ -1,5 +1,7 @@
 """What there was at a moment of a recording, and moving through it."""
 
+from dataclasses import replace
+
 import pytest
 
 from agentcg.cli.recording.lines import Course
@@ -67,6 +69,9 @@ def test_too_much_and_what_is_no_time_are_refused(monkeypatch: pytest.MonkeyPatc
     object.__setattr__(wrong.samples[0], "at", 1 << 62)
     with pytest.raises(BadValueError, match="x: a time in it is none"):
         load("x", [HEAD, wrong])
+    for wrong_head in (replace(HEAD, until=9e18), replace(HEAD, since=-1.0)):
+        with pytest.raises(BadValueError, match="x: a time in it is none"):
+            load("x", [wrong_head])
     with pytest.raises(BadValueError, match="of no time"):
         load("x", [])
     monkeypatch.setattr(past, "MOST", 50)

@@ -55,3 +55,21 @@ def test_a_wrong_file_is_told(tmp_path: Path, cli: Run) -> None:
     code, _, err = cli("replay", str(path))
     assert code == 2
     assert "replay needs a terminal" in err
+    assert "`agentcg record` makes a file that `zcat` prints anywhere" in err
+
+
+def test_a_time_is_one_of_the_recording(tmp_path: Path) -> None:
+    path = str(written(tmp_path / "x.gz"))
+    with driven(tmp_path / "none", path, "--at", "20s", what="replay", size=(100, 30)) as it:
+        it.press(" ")
+        it.until("replay of x.gz", "to ", without="the end")
+        it.press("q")
+        assert it.ended() == 0
+    for at, words in (("2h", "x.gz begins at 20"), ("2099-01-01", "x.gz ends at 20")):
+        with driven(tmp_path / "none", path, "--at", at, what="replay", size=(200, 30)) as it:
+            assert it.ended() == 2
+            assert words in it.raw.decode()
+    late = ("--at", "2099-01-01")
+    with driven(tmp_path / "none", *late, what="replay", size=(200, 30)) as it:
+        assert it.ended() == 2
+        assert "--at 2099-01-01T00:00:00" in it.raw.decode()
