@@ -246,7 +246,7 @@ def recorded(db: sqlite3.Connection, session: str | None, span: Span) -> Iterato
     """Sessions of which there are own samples or events in a time, and from when to when."""
     # The few subjects that are sessions first, then the rows of each by the index.
     sql = (
-        "WITH own AS (SELECT id, session FROM subject WHERE call = '' "
+        "WITH own AS (SELECT id, session FROM subject WHERE call = '' AND session <> '' "
         "AND (?1 IS NULL OR session = ?1)) "
         "SELECT session, MIN(a), MAX(b) FROM ("
         "SELECT session, at AS a, at + span AS b FROM own CROSS JOIN chunk ON subject = id "

@@ -57,6 +57,7 @@ def test_sessions_are_listed_by_what_is_recorded_of_themselves(bench: Bench) -> 
     one.over("s-1", "")
     one.note(Event(1, 900.0, Kind.SESSION_OPENED, "s-1"))
     one.note(Event(2, 2000.0, Kind.SESSION_CLOSED, "s-2"))
+    one.note(Event(4, 1500.0, Kind.PRESSURE))  # of no session
     written(one)
     one.close()
     bench.ahead = DAY
