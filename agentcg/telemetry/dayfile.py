@@ -205,17 +205,18 @@ def chunks_about(db: sqlite3.Connection, spans: Sequence[Span]) -> Iterator[Chun
     return _sound(found, _chunk)
 
 
-def events(
-    db: sqlite3.Connection, session: str, call: str | None, span: Span, most: int
-) -> Iterator[Event]:
-    """The newest events of a call, or of a session with all its calls; newest first."""
+# No query has a LIMIT: it would count damaged rows, and a short answer mean nothing.
+
+
+def events(db: sqlite3.Connection, session: str, call: str | None, span: Span) -> Iterator[Event]:
+    """Events of a call, or of a session with all its calls; newest first."""
     sql = (
         "SELECT seq, at, kind, NULLIF(session, ''), NULLIF(call, ''), text, data "
         "FROM event JOIN subject ON subject = id "
         "WHERE session = ? AND (? IS NULL OR call = ?) AND at BETWEEN ? AND ? "
-        "ORDER BY event.rowid DESC LIMIT ?"
+        "ORDER BY event.rowid DESC"
     )
-    found = db.execute(sql, (session, call, call, span.since, span.until, most))
+    found = db.execute(sql, (session, call, call, span.since, span.until))
     return _sound(found, _event)
 
 
@@ -226,19 +227,18 @@ def accounts(
     span: Span,
     *,
     before: str,
-    most: int,
 ) -> Iterator[Account]:
-    """The newest closed calls that were declared in a time; newest first.
+    """Closed calls that were declared in a time; newest first.
 
     Of those declared at its very end only the ones whose ids come before `before`.
     """
     sql = (
         "SELECT * FROM account WHERE (? IS NULL OR session = ?) AND (? IS NULL OR kind = ?) "
         "AND declared_at BETWEEN ? AND ? AND (declared_at < ? OR call < ?) "
-        "ORDER BY declared_at DESC, call DESC LIMIT ?"
+        "ORDER BY declared_at DESC, call DESC"
     )
     since, until = span.since, span.until
-    values = (session, session, kind, kind, since, until, until, before, most)
+    values = (session, session, kind, kind, since, until, until, before)
     return _sound(db.execute(sql, values), _account)
 
 

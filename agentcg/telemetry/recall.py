@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
@@ -43,7 +44,7 @@ def samples(store: Store, session: str, call: str, span: Span) -> tuple[list[Sam
     waiting = [
         row for row in rows if isinstance(row, Chunk) and (row.session, row.call) == (session, call)
     ]
-    found, cut = _newest(store, lambda db, _: dayfile.chunks(db, session, call, span), SAMPLES)
+    found, cut = _newest(store, lambda db: dayfile.chunks(db, session, call, span), SAMPLES)
     known = {(one.boot, one.clock) for one in found}
     found = [one for one in waiting[::-1] if (one.boot, one.clock) not in known] + found
     boots: dict[str, list[Sample]] = {}
@@ -63,9 +64,7 @@ def events(store: Store, session: str, call: str | None, span: Span) -> list[Eve
     Those of a session itself are under the call "", those of no session under the session "".
     """
     rows, _ = store.unwritten(session, call or "")
-    found, _ = _newest(
-        store, lambda db, most: dayfile.events(db, session, call, span, most), EVENTS
-    )
+    found, _ = _newest(store, lambda db: dayfile.events(db, session, call, span), EVENTS)
     known = {(one.at, one.seq) for one in found}
     found += [
         row
@@ -106,12 +105,14 @@ def accounts(
     for path in _files(store):
         # A call is in the file of the day on which it closed: each may have some of the newest.
         with _left_out(store, path), dayfile.reading(path) as db:
-            for row in paced(dayfile.accounts(db, session, kind, span, before=before, most=most)):
-                found[row.call] = row
+            newest = dayfile.accounts(db, session, kind, span, before=before)
+            for row in paced(islice(newest, most)):
+                # What was written last of a call holds.
+                found.setdefault(row.call, row)
         if len(found) >= most:
-            newest = _newest_first(found.values())[:most]
-            found = {one.call: one for one in newest}
-            span = Span(newest[-1].declared_at, span.until)
+            kept = _newest_first(found.values())[:most]
+            found = {one.call: one for one in kept}
+            span = Span(kept[-1].declared_at, span.until)
     return _newest_first(found.values())[:most]
 
 
@@ -170,7 +171,7 @@ def decoded(chunk: Chunk) -> list[Sample]:
 
 
 def _newest(
-    store: Store, ask: Callable[[sqlite3.Connection, int], Iterator[T]], most: int
+    store: Store, ask: Callable[[sqlite3.Connection], Iterator[T]], most: int
 ) -> tuple[list[T], bool]:
     """Ask the files, newest first, until there is enough; and whether that left anything out.
 
@@ -180,7 +181,7 @@ def _newest(
     total = 0
     for path in _files(store):
         with _left_out(store, path), dayfile.reading(path) as db:
-            for row in paced(ask(db, most - total)):
+            for row in paced(ask(db)):
                 total += _weight(row)
                 if total > most:
                     return found, True
