@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from agentcg.api.controller import Role
 from agentcg.api.deps import TheCall, TheCaller, TheController, TheSession, serves
+from agentcg.errors import BadValueError
 from agentcg.model import ids
 from agentcg.model.call import Call
 from agentcg.model.explanation import Explanation
@@ -106,6 +107,11 @@ async def accounts(
     and its id as `before`.
     """
     beyond = None if before is None else ids.call_id(before)
+    if beyond is not None and window.until is None:
+        raise BadValueError(
+            f"before={beyond}: without `until` there is no page before; give `declared_at` of that "
+            f"call as `until`"
+        )
     return await controller.accounts(caller, session, window, beyond)
 
 

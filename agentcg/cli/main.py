@@ -12,6 +12,7 @@ from agentcg.cli import (
     hooks,
     local,
     mcp,
+    metrics,
     probe,
     run,
     sessions,
@@ -19,6 +20,7 @@ from agentcg.cli import (
     trace,
 )
 from agentcg.cli.errors import EXIT_CODES, Group
+from agentcg.cli.export import command as export
 from agentcg.cli.recording import command as recording
 from agentcg.cli.replay import command as replay
 from agentcg.cli.report import command as report
@@ -45,6 +47,8 @@ for _module in (
     recording,
     replay,
     probe,
+    export,
+    metrics,
     events,
     run,
     hooks,

@@ -145,8 +145,7 @@ async def recorded(
         found = await core.blocking(recall.recorded, store, name, span)
     behind = [one for one in found if after is None or one.session > after]
     # A chunk may have been begun by an earlier session of the name.
-    clipped = [replace(one, since=max(one.since, span.since)) for one in behind[: window.points]]
-    return [one for one in clipped if one.since <= one.until]
+    return [replace(one, since=max(one.since, span.since)) for one in behind[: window.points]]
 
 
 def _scope(
