@@ -2,24 +2,28 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from agentcg.cli import output, past
 from agentcg.cli.output import Sheet
-from agentcg.cli.render import NONE, escape, size, span
+from agentcg.cli.render import NONE, size, span
 
 if TYPE_CHECKING:
     from agentcg.client import Client
     from agentcg.model.character import ClassFigures, Fleet, TaskFigures
+    from agentcg.model.ids import SessionId
     from agentcg.model.sample import Sample
-    from agentcg.model.trace import Account, Recorded, Spread, Trace
+    from agentcg.model.trace import Recorded, Spread, Trace
 
-_EVER = 1e11
+T = TypeVar("T")
+
+# How long before that time a call may have been declared, to be seen that it was open in it.
+_EARLIER = 86400.0
 _FLEET = ("", "COUNT", "P50", "P90", "P99", "MOST")
 _CLASSES = ("CLASS", "CALLS", "OF TIME", "TIME P50", "P90", "MOST", "PEAK P50", "P90", "MOST")
 _TASKS = ("SESSION", "TIME", "IN CALLS", "CALLS", "MEAN", "PEAK", "RATIO", "BURSTS", "RETRIES")
@@ -52,15 +56,23 @@ def characterize(
     height = units.parse_bytes(burst)
     begin = time.time() - units.parse_duration(since)
     with client() as daemon:
-        calls = past.accounts(daemon, begin, _EVER, session)
-        if len(calls) >= past.MOST:
-            _warn(f"more than {past.MOST} calls: the oldest are left out; name a shorter time")
-        mine: defaultdict[str, list[Account]] = defaultdict(list)
-        for one in calls:
-            mine[one.session].append(one)
+        # These first: a call that closes meanwhile is in both then, and not in neither.
+        opened = [view.call for view in daemon.calls()]
+        closed = past.accounts(daemon, begin - _EARLIER, past.EVER, session)
+        if len(closed) >= past.MOST:
+            output.note(
+                f"more than {past.MOST} calls: the oldest are left out; name a shorter time"
+            )
+        over = {one.call for one in closed}
+        calls = [one for one in closed if one.declared_at >= begin]
+        mine = _by_session((one.session, one) for one in calls)
+        others = _by_session(
+            [(one.session, character.open_time(one)) for one in closed if one.declared_at < begin]
+            + [(one.session, (one.declared_at, past.EVER)) for one in opened if one.id not in over]
+        )
         tasks = [
-            character.task(one.session, _samples(daemon, one), mine[one.session], burst=height)
-            for one in past.sessions(daemon, begin, _EVER, session)
+            character.task(name, samples, mine[name], others=others[name], burst=height)
+            for name, samples in _courses(daemon, begin, session)
         ]
     found = character.fleet(tasks, calls)
     match form:
@@ -72,8 +84,31 @@ def characterize(
             _print(found)
 
 
-def _samples(daemon: "Client", one: "Recorded") -> "Sequence[Sample]":
-    """All samples of a session in that time, none standing for others."""
+def _by_session(pairs: "Iterable[tuple[SessionId, T]]") -> "defaultdict[SessionId, list[T]]":
+    found: defaultdict[SessionId, list[T]] = defaultdict(list)
+    for name, one in pairs:
+        found[name].append(one)
+    return found
+
+
+def _courses(
+    daemon: "Client", begin: float, session: str | None
+) -> "Iterator[tuple[SessionId, Sequence[Sample]]]":
+    """The samples of all sessions, or of one, of which there still are any."""
+    for one in past.sessions(daemon, begin, past.EVER, session):
+        found = _course(daemon, one)
+        if not found.known:
+            output.note(f"session {one.session}: its samples are not remembered any more; left out")
+            continue
+        if found.cut:
+            output.note(
+                f"session {one.session}: too many samples; the oldest of a minute are left out"
+            )
+        yield one.session, found.samples
+
+
+def _course(daemon: "Client", one: "Recorded") -> past.Course:
+    """A session in that time, with all its samples: none stands for others."""
     from agentcg.model.trace import Window
 
     def enough(found: "Trace") -> bool:
@@ -81,16 +116,7 @@ def _samples(daemon: "Client", one: "Recorded") -> "Sequence[Sample]":
 
     # What comes while it is read is of the next time.
     window = Window(one.since, one.until, past.SAMPLES)
-    found = past.course(partial(daemon.session_trace, one.session), window, enough)
-    if not found.known:
-        _warn(f"session {one.session}: its samples are not remembered any more; left out")
-    if found.cut:
-        _warn(f"session {one.session}: too many samples; the oldest of a minute are left out")
-    return found.samples
-
-
-def _warn(text: str) -> None:
-    typer.echo(f"agentcg: {escape(text)}", err=True)
+    return past.course(partial(daemon.session_trace, one.session), window, enough)
 
 
 def _print(found: "Fleet") -> None:

@@ -3,6 +3,7 @@
 Sessions and calls may go while they are read: what is gone is left out and told, the rest stays.
 """
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,10 @@ T = TypeVar("T")
 # Of a list: what an answer takes of the daemon's time. And of samples, which are smaller.
 PAGE = 1000
 SAMPLES = 2000
+# So many events, the newest, are in an answer at most: there may be older ones.
+EVENTS = 1000
+# The end of a time that has none. Not now: the time of day may have been put back.
+EVER = 1e11
 # Closed calls that are read at most.
 MOST = 200_000
 # A session may have one query in flight; another of its processes may be asking.
@@ -31,12 +36,13 @@ SHORTEST = 60.0
 
 @dataclass(slots=True)
 class Course:
-    """The samples and events of a session, oldest first."""
+    """The samples and events of a session, oldest first; `cut`, `unheard`: some are missing."""
 
     samples: "list[Sample]" = field(default_factory=list)
     events: "list[Event]" = field(default_factory=list)
     limit: int | None = None
     cut: bool = False
+    unheard: bool = False
     lost: int = 0
     known: bool = False
 
@@ -57,9 +63,10 @@ def accounts(daemon: "Client", since: float, until: float, session: str | None) 
     window, before = Window(since, until, PAGE), None
     while len(found) < MOST:
         page = patiently(lambda w=window, b=before: daemon.accounts(w, session, b))  # type: ignore[misc]
-        found += page
-        if len(page) < PAGE:
+        if not page:
+            # A short page may only lack what is damaged.
             break
+        found += page
         window, before = replace(window, until=page[-1].declared_at), page[-1].call
     return found[:MOST]
 
@@ -70,16 +77,16 @@ def sessions(daemon: "Client", since: float, until: float, session: str | None) 
     window, after = Window(since, until, PAGE), None
     while True:
         page = patiently(lambda a=after: daemon.recorded(window, session, a))  # type: ignore[misc]
-        found += page
-        if len(page) < PAGE:
+        if not page:
             return found
+        found += page
         after = page[-1].session
 
 
 def course(
     read: Callable[[Window], Trace], window: Window, enough: Callable[[Trace], bool]
 ) -> Course:
-    """A course in parts, each half as long as the one before until it is `enough`.
+    """A course in parts, so many and so short that each is `enough`.
 
     `known` is False where no part is remembered any more.
     """
@@ -94,11 +101,17 @@ def course(
             # Of this part nothing is remembered: that says nothing of the others.
             continue
         if not enough(found) and until - since > SHORTEST:
-            middle = (since + until) / 2
-            parts += [replace(part, since=middle), replace(part, until=middle)]
+            parts += _split(part, since, until, found.taken)[::-1]
             continue
         _join(whole, found)
     return whole
+
+
+def _split(part: Window, since: float, until: float, taken: int) -> list[Window]:
+    """Parts that probably have fewer samples than an answer, and are not much too short."""
+    count = max(2, min(-(-taken // SAMPLES) + 1, int((until - since) / SHORTEST)))
+    borders = [since + (until - since) * n / count for n in range(count)] + [until]
+    return [replace(part, since=a, until=b) for a, b in itertools.pairwise(borders)]
 
 
 def _join(whole: Course, found: Trace) -> None:
@@ -110,5 +123,6 @@ def _join(whole: Course, found: Trace) -> None:
     whole.events += [one for one in found.events if (one.at, one.seq) not in known]
     whole.limit = found.limit
     whole.cut |= found.cut
+    whole.unheard |= len(found.events) >= EVENTS
     whole.lost = max(whole.lost, found.lost)
     whole.known = True

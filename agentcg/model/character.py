@@ -10,7 +10,8 @@ from agentcg.model.trace import Spread
 class TaskFigures:
     """One task. Bytes, seconds, and bytes a second; None: not known.
 
-    - `seconds`: that its memory was read in; `in_calls`: of these, with a call open
+    - `seconds`: that its memory was read in; `in_calls`: of these, with a call open (it may be open
+      still, or declared up to a day before; `calls`, CPU and retries are of closed ones in it)
     - `mean`: its memory over time; `peak`: the highest, between readings too
     - `bursts`: how long each stretch was in which it was above the height of a burst;
       `burst_in_calls`: how much of that with a call open

@@ -3,7 +3,8 @@
 A reading tells of the interval since the one before: what is used now, and the highest meanwhile.
 Readings are not evenly spaced, so all means and shares are of time, not of readings. Intervals
 longer than `GAP` are of nobody: then no daemon looked. Calls and readings are compared by the time
-of day, intervals have the length that the clock says, which nobody puts.
+of day, intervals have the length that the clock says, which nobody puts. Where the time of day, by
+which readings are asked for in parts, was put back there is none: parts may have holes there.
 """
 
 import itertools
@@ -39,14 +40,22 @@ class _Interval:
 
 
 def task(
-    session: SessionId, samples: Sequence[Sample], calls: Iterable[Account], *, burst: int = BURST
+    session: SessionId,
+    samples: Sequence[Sample],
+    calls: Iterable[Account],
+    *,
+    others: Iterable[_Span] = (),
+    burst: int = BURST,
 ) -> TaskFigures:
-    """The figures of one task; its samples in their order, its closed calls in any."""
+    """The figures of one task; its samples in their order, its closed calls in any.
+
+    `others` is when its other calls were open: those still open, or declared before that time.
+    """
     ran = sorted(
         (one for one in calls if one.cause is not Cause.NEVER_STARTED and one.wall is not None),
         key=lambda one: (one.declared_at, one.call),
     )
-    busy = _union((one.declared_at, one.declared_at + max(0.0, one.wall or 0.0)) for one in ran)
+    busy = _union(sorted([*map(open_time, ran), *others]))
     found = list(_intervals(samples))
     seconds = sum(one.seconds for one in found)
     rates = [(one.now - one.before) / one.seconds for one in found]
@@ -61,13 +70,18 @@ def task(
         bursts=tuple(_bursts(found, burst)),
         burst_in_calls=sum(_within(busy, one) for one in found if one.high > burst),
         rise=max([0.0, *rates]),
-        fall=-min([0.0, *rates]),
+        fall=max([0.0, *(-rate for rate in rates)]),
         fast=sum(one.seconds for one, rate in zip(found, rates, strict=True) if abs(rate) > FAST),
         cpu=_cpu(samples),
         cpu_of_calls=sum(one.cpu or 0.0 for one in ran),
         retries=tuple(len(group) for group in groups),
         retried=sum(one.wall or 0.0 for group in groups for one in group),
     )
+
+
+def open_time(call: Account) -> _Span:
+    """When it was open."""
+    return call.declared_at, call.declared_at + max(0.0, call.wall or 0.0)
 
 
 def fleet(tasks: Sequence[TaskFigures], calls: Iterable[Account]) -> Fleet:
@@ -103,7 +117,7 @@ def _intervals(samples: Sequence[Sample]) -> Iterator[_Interval]:
     known = [one for one in samples if one.usage.memory is not None]
     for a, b in itertools.pairwise(known):
         seconds = b.clock - a.clock
-        if 0 < seconds <= GAP:
+        if 0 < seconds <= GAP and b.at >= a.at:
             yield _Interval(b.at, seconds, a.usage.memory or 0, b.usage.memory or 0, _high(b))
 
 
@@ -131,7 +145,8 @@ def _union(spans: Iterable[_Span]) -> list[_Span]:
 def _within(busy: Sequence[_Span], one: _Interval) -> float:
     """How much of an interval a call was open."""
     begin, inside = one.end - one.seconds, 0.0
-    for since, until in busy[max(0, bisect_right(busy, (begin, 0.0)) - 1) :]:
+    for n in range(max(0, bisect_right(busy, (begin, 0.0)) - 1), len(busy)):
+        since, until = busy[n]
         if since >= one.end:
             break
         inside += max(0.0, min(until, one.end) - max(since, begin))
@@ -140,10 +155,14 @@ def _within(busy: Sequence[_Span], one: _Interval) -> float:
 
 def _cpu(samples: Iterable[Sample]) -> float | None:
     """CPU seconds from the first to the last full reading, over counters that began anew."""
-    known = [one.usage.cpu for one in samples if one.usage.cpu is not None]
+    known = [(one, one.usage.cpu) for one in samples if one.usage.cpu is not None]
     if len(known) < 2:
         return None
-    return sum(b - a if b >= a else b for a, b in itertools.pairwise(known))
+    return sum(
+        now - before if now >= before else now
+        for (a, before), (b, now) in itertools.pairwise(known)
+        if b.clock > a.clock and b.at >= a.at
+    )
 
 
 def _retries(ran: Iterable[Account]) -> Iterator[list[Account]]:

@@ -35,7 +35,8 @@ def report(
 ) -> None:
     """Write what was recorded of a session, or of all on a day, as one HTML file with plots.
 
-    Days are those of the local clock, and a day's calls those declared in it.
+    Days are those of the local clock, and a day's calls those declared in it. What reads as a day
+    is one, though a session have that name.
     """
     from agentcg.cli import files
     from agentcg.cli.link import client

@@ -23,8 +23,6 @@ SECTIONS = 12
 # Calls that are drawn by themselves, of the session that is reported and of each in a day.
 DRAWN, DRAWN_OF_DAY = 12, 3
 _CALL_POINTS = 500
-# Not now: the time of day may have been put back.
-_EVER = 1e11
 # Calls whose command and advice are asked for.
 TOLD = 60
 BY_ITSELF = frozenset({Cause.EXITED, Cause.UNKNOWN, Cause.NEVER_STARTED})
@@ -57,7 +55,7 @@ class Section:
 
 @dataclass(slots=True)
 class Material:
-    """All of a report. `records` are of calls that did not end by themselves, or wasted most."""
+    """All of a report. `records` are of calls that are drawn, or did not end by themselves."""
 
     title: str
     since: float
@@ -80,7 +78,7 @@ def of_session(daemon: "Client", name: str) -> Material:
     now = time.time()
     if name == "self":
         name = daemon.session(name).session.id
-    found = past.sessions(daemon, 0.0, _EVER, name)
+    found = past.sessions(daemon, 0.0, past.EVER, name)
     opened: dict[str, Session] = {v.session.id: v.session for v in daemon.sessions()}
     if not found and name not in opened:
         raise NotFoundError(
@@ -90,8 +88,7 @@ def of_session(daemon: "Client", name: str) -> Material:
     since = min([one.since for one in found] or [opened[name].created_at])
     until = max([one.until for one in found] + ([now] if name in opened else []))
     made = Material(f"session {name}", since, until, now, sessions=found)
-    made.accounts = past.accounts(daemon, 0.0, _EVER, name)
-    made.open_calls = [v.call for v in daemon.calls() if v.call.session == name]
+    _calls(daemon, made, 0.0, past.EVER, name)
     _section(daemon, made, name, DRAWN, is_open=name in opened)
     _records(daemon, made)
     return made
@@ -101,16 +98,18 @@ def of_day(daemon: "Client", day: str, since: float, until: float) -> Material:
     """All sessions of a day of which something is remembered, and the calls declared in it."""
     now = time.time()
     made = Material(f"day {day}", since, until, now)
-    made.accounts = past.accounts(daemon, since, until, None)
+    _calls(daemon, made, since, until, None)
     opened: dict[str, Session] = {}
     if since <= now <= until:
         opened = {v.session.id: v.session for v in daemon.sessions()}
-    made.open_calls = [v.call for v in daemon.calls() if since <= v.call.declared_at <= until]
-    known: dict[str, Recorded] = {
-        one.session: one for one in past.sessions(daemon, since, until, None)
-    }
-    for one in made.accounts:
-        known.setdefault(one.session, Recorded(one.session, one.declared_at, until))
+    # A session of which nothing but calls is remembered was there while these were.
+    known: dict[str, Recorded] = {}
+    for call in made.accounts:
+        bar = _bar(call)
+        old = known.get(call.session, Recorded(call.session, bar.begin, bar.end))
+        begin, end = min(old.since, bar.begin), max(old.until, bar.end)
+        known[call.session] = Recorded(call.session, begin, end)
+    known |= {one.session: one for one in past.sessions(daemon, since, until, None)}
     for name, record in opened.items():
         old = known.get(name, Recorded(record.id, max(since, record.created_at), now))
         known[name] = replace(old, until=max(old.until, now))
@@ -122,6 +121,22 @@ def of_day(daemon: "Client", day: str, since: float, until: float) -> Material:
         _section(daemon, made, name, DRAWN_OF_DAY, is_open=name in opened)
     _records(daemon, made)
     return made
+
+
+def _calls(
+    daemon: "Client", made: Material, since: float, until: float, session: str | None
+) -> None:
+    """Calls declared in a time. The open ones first: what closes meanwhile is in both then."""
+    opened = [view.call for view in daemon.calls()]
+    made.accounts = past.accounts(daemon, since, until, session)
+    closed = {one.call for one in made.accounts}
+    made.open_calls = [
+        one
+        for one in opened
+        if one.id not in closed
+        and session in (None, one.session)
+        and since <= one.declared_at <= until
+    ]
 
 
 def _foremost(made: Material) -> list[str]:
@@ -139,17 +154,21 @@ def _section(daemon: "Client", made: Material, name: str, drawn: int, *, is_open
     if is_open:
         end = min(made.until, max(end, made.made))
     read = partial(daemon.session_trace, name)
-    course = past.course(read, Window(begin, end, past.SAMPLES), lambda found: not found.cut)
+    course = past.course(read, Window(begin, end, past.SAMPLES), _enough)
     if not course.known:
         made.notes.append(f"session {name}: its samples are not remembered any more")
     if course.cut:
         made.notes.append(f"session {name}: too many samples; the oldest of a minute are left out")
-    if course.lost:
-        made.notes.append(f"{course.lost} samples could not be recorded since the daemon started")
+    if course.unheard:
+        made.notes.append(f"session {name}: too many events; the oldest of a minute are left out")
     bars = [_bar(one) for one in made.accounts if one.session == name]
     bars += [_open_bar(one, made.made) for one in made.open_calls if one.session == name]
     calls = list(_largest(daemon, made, bars, drawn))
     made.sections.append(Section(name, begin, end, is_open, course, bars, calls))
+
+
+def _enough(found: Trace) -> bool:
+    return not found.cut and len(found.events) < past.EVENTS
 
 
 def _bar(one: Account) -> Bar:
@@ -181,6 +200,10 @@ def _records(daemon: "Client", made: Material) -> None:
     """The words of calls that did not end by themselves, as far as they are remembered."""
     if len(made.accounts) >= past.MOST:
         made.notes.append(f"more than {past.MOST} calls: the oldest are left out of all figures")
+    # It grows while it is read.
+    lost = max((section.course.lost for section in made.sections), default=0)
+    if lost:
+        made.notes.append(f"{lost} samples could not be recorded since the daemon started")
     for section in made.sections:
         made.records |= {t.call.id: t.call for t in section.calls if t.call is not None}
     ended = [one for one in made.accounts if one.cause not in BY_ITSELF][:TOLD]

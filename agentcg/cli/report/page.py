@@ -76,9 +76,11 @@ def _section(section: Section) -> Iterator[Markup]:
     if memory is None:
         yield el("p", "Of its memory nothing is recorded in this time.")
     else:
-        yield _figure(
-            "Memory: of the session, of its calls (highest peaks)", memory, _lines(section)
-        )
+        words = "Memory: of the session, of its calls (highest peaks)"
+        count = len(plots.marked(section.course.events, begin, end))
+        if count > plots.MARKS:
+            words += f"; of {count} events the last {plots.MARKS} are marked"
+        yield _figure(words, memory, _lines(section))
     if section.bars:
         drawn, left = plots.gantt(section.bars, begin, end, section.session)
         words = f"Calls by their outcome; {left} more are not drawn" if left else "Calls by outcome"

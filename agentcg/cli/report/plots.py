@@ -137,9 +137,13 @@ def _bar(frame: Frame, lane: int, bar: Bar) -> Iterator[Markup]:
         yield el("path", d=f"M{x + width - 3:.1f} {y + 2}l6 6m0 -6l-6 6", class_="cross")
 
 
+def marked(events: Sequence[Event], begin: float, end: float) -> list[Event]:
+    """Those to mark in a plot; of more than `MARKS` the newest are."""
+    return [one for one in events if one.kind in _MARKED and begin <= one.at <= end]
+
+
 def _marks(frame: Frame, events: Sequence[Event]) -> Iterator[Markup]:
-    told = [one for one in events if one.kind in _MARKED and frame.begin <= one.at <= frame.end]
-    for one in told[-MARKS:]:
+    for one in marked(events, frame.begin, frame.end)[-MARKS:]:
         x = max(LEFT + 4.0, frame.x(one.at))
         shape = f"M{x:.1f} {TOP + frame.height}l-4 8h8z"
         yield el("path", el("title", f"{one.kind.value} {one.call or ''}"), d=shape, class_="mark")

@@ -3,14 +3,21 @@
 import csv
 import io
 import json
+import time
 from dataclasses import replace
 
 import pytest
 
 from agentcg.api.controller import Caller
+from agentcg.errors import NotFoundError
+from agentcg.model.call import Call, CallState
+from agentcg.model.grant import Grant
 from agentcg.model.ids import CallId, SessionId
+from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause
+from agentcg.model.sample import Counters
 from agentcg.model.trace import Account, Recorded, Trace, Window
+from agentcg.model.view import CallView
 from agentcg.policy.thinning import thinned
 from tests.unit.api.fake import HOME, Running
 from tests.unit.cli.conftest import Run
@@ -65,6 +72,30 @@ def test_it_is_printed_as_tables_and_as_json(cli: Run) -> None:
     assert json.loads(out)["tasks"][0]["session"] == HOME
     _, out, _ = cli("characterize", "--since", "3650d", "-o", "csv")
     assert "'=make" in out
+
+
+def test_time_in_calls_is_that_of_open_and_of_earlier_ones_too(cli: Run, server: Running) -> None:
+    told = server.controller
+    told.views.clear()
+    record = Call(CallId("c-open"), HOME, Intent("make"), Grant(), CallState.RUNNING, AT + 50)
+    told.views[record.id] = CallView(record, Counters())
+    assert float(figures(cli)["task", "in_calls"]) == pytest.approx(3 + 9.9)
+    early = Account(CallId("c-early"), HOME, "=make", AT - 3600, Cause.EXITED, 3610.0)
+    told.past_calls.accounts.append(early)
+    found = figures(cli, "--since", f"{time.time() - AT + 1800:.0f}s")
+    assert float(found["task", "in_calls"]) == pytest.approx(10 + 9.9)
+    assert found["task", "calls"] == "3"
+
+
+def test_a_session_whose_samples_are_gone_is_no_task(cli: Run, server: Running) -> None:
+    async def session_trace(*_: object) -> Trace:
+        raise NotFoundError("nothing is remembered of it")
+
+    server.controller.session_trace = session_trace  # type: ignore[method-assign,assignment]
+    code, out, err = cli("characterize", "--since", "3650d", "-o", "json")
+    assert code == 0
+    assert f"session {HOME}: its samples are not remembered any more; left out" in err
+    assert json.loads(out)["tasks"] == []
 
 
 def test_nothing_is_said_to_be_nothing(cli: Run, server: Running) -> None:

@@ -1,5 +1,6 @@
 """What work looks like: on the shipped traces as an independent script has it, and at the edges."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -66,14 +67,35 @@ def test_a_burst_between_two_readings_is_one() -> None:
 def test_nothing_is_made_of_nothing_nor_of_a_clock_that_was_put() -> None:
     none = character.task(ONE, [], [])
     assert (none.seconds, none.mean, none.peak, none.cpu) == (0, None, None, None)
-    back = [Sample(AT - n * 100, n, True, Usage(5, 5, float(n % 3))) for n in range(9)]
+    back = [Sample(AT + n - n // 5 * 100, n, True, Usage(5, 5, float(n % 3))) for n in range(9)]
     odd = [Account(CallId("c"), ONE, "x", AT, Cause.EXITED, -5.0)]
     found = character.task(ONE, [*back, back[0], Sample(AT, 1e6, False, Usage(9))], odd)
-    assert found.seconds == 8
+    assert found.seconds == 7
+    assert math.copysign(1, found.fall) == 1
     assert found.in_calls >= 0
-    assert found.cpu == 6
+    assert found.cpu == 5
     empty = character.fleet([none], [])
     assert (empty.in_calls, empty.retried, empty.peak_to_mean.count) == (None, None, 0)
+
+
+def test_no_time_counts_twice_though_parts_are_out_of_order() -> None:
+    # The time of day was put back by 40 s at 60 s; it was read in parts, by the time of day.
+    taken = [
+        Sample(AT + n - (40 if n >= 60 else 0), n, True, Usage(5, 5, float(n))) for n in range(120)
+    ]
+    parts = [one for a in (0, 30, 60) for one in taken if AT + a <= one.at < AT + a + 30]
+    assert sorted(parts, key=lambda one: one.clock) == taken != parts
+    found = character.task(ONE, parts, [])
+    assert 110 <= found.seconds <= 119
+    assert found.cpu == found.seconds
+
+
+def test_time_in_calls_is_that_of_open_ones_too() -> None:
+    taken = [Sample(AT + n, n, True, Usage(10, 10)) for n in range(11)]
+    mine = [Account(CallId("a"), ONE, "make", AT + 1, Cause.EXITED, 4.0, 1.0)]
+    others = [(AT + 9, 1e11), (AT - 100, AT + 2)]
+    found = character.task(ONE, taken, mine, others=others)
+    assert (found.in_calls, found.calls) == (6.0, 1)
 
 
 def test_calls_that_overlap_count_once_and_shares_are_of_all_tasks() -> None:
