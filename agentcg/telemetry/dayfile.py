@@ -244,7 +244,8 @@ def accounts(
 
 def recorded(db: sqlite3.Connection, session: str | None, span: Span) -> Iterator[Recorded]:
     """Sessions of which there are own samples or events in a time, and from when to when."""
-    # The few subjects that are sessions first, then the rows of each by the index.
+    # The few subjects that are sessions first, then the rows of each by the index. What is of no
+    # session is under the name "".
     sql = (
         "WITH own AS (SELECT id, session FROM subject WHERE call = '' AND session <> '' "
         "AND (?1 IS NULL OR session = ?1)) "

@@ -67,18 +67,17 @@ def test_lists_are_answered_in_pages(agent: httpx2.Client, server: Running) -> N
     assert [one["session"] for one in behind] == ["s-2"]
 
 
-<<<<<<< HEAD
 def test_records_of_calls_are_few_at_a_time(admin: httpx2.Client, server: Running) -> None:
     for n in range(201):
         server.controller.add(f"c-{n}", Intent(), Grant(), session=HOME)
     assert len(admin.get("/v1/lived", params={"points": 2000}).json()) == 200
     assert len(admin.get("/v1/lived", params={"points": 3}).json()) == 3
-=======
+
+
 def test_a_page_before_a_call_needs_its_moment(agent: httpx2.Client) -> None:
     refused = agent.get("/v1/accounts", params={"before": "c-1"})
     assert refused.status_code == 422
     assert "give `declared_at` of that call as `until`" in refused.json()["detail"]
->>>>>>> cc8278f (api: a page before a call is refused without its moment)
 
 
 @pytest.mark.parametrize("query", ["session=../x", "session=", f"session={'x' * 64}"])
