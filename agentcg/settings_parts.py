@@ -31,6 +31,16 @@ class Traces(Section):
     )
 
 
+class Metrics(Section):
+    """The metrics that Prometheus reads."""
+
+    sessions: Annotated[Count, Field(ge=0, le=1000)] = Field(
+        100,
+        description="sessions that have series of their own, some 20 each; what is opened beyond "
+        'that is summed under session="other"',
+    )
+
+
 class Learned(Section):
     """A guarantee for calls that ask for none: what their class used before.
 

@@ -10,6 +10,7 @@ from agentcg.model.event import Event
 from agentcg.model.explanation import Explanation
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
+from agentcg.model.metered import Metered
 from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
@@ -172,6 +173,10 @@ class Controller(Protocol):
         self, caller: Caller, session: SessionId | None, window: Window, after: SessionId | None
     ) -> Sequence[Recorded]:
         """Sessions of which something was recorded, by name, those behind `after`."""
+        ...
+
+    async def metered(self) -> Sequence[Metered]:
+        """What all sessions used, for the metrics."""
         ...
 
     async def host(self, caller: Caller) -> HostView:

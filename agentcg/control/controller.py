@@ -10,6 +10,7 @@ from agentcg.control import (
     explaining,
     hooking,
     identity,
+    metering,
     opening,
     placing,
     running,
@@ -32,6 +33,7 @@ from agentcg.model.event import Event
 from agentcg.model.explanation import Explanation
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
+from agentcg.model.metered import Metered
 from agentcg.model.outcome import Cause
 from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, HostView, Placement, SessionView
@@ -168,6 +170,9 @@ class Daemon:
     ) -> Sequence[Recorded]:
         asker = self._asker(caller)
         return await showing.recorded(self._core, asker, session, window, after)
+
+    async def metered(self) -> Sequence[Metered]:
+        return await metering.metered(self._core)
 
     async def patch(self, caller: Caller, call: CallId, body: CallPatchBody) -> CallView:
         live = self._open_call(caller, call)

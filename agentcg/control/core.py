@@ -23,6 +23,7 @@ from agentcg.policy.learned import Peaks
 from agentcg.policy.stuck import Stuck
 from agentcg.settings import Settings
 from agentcg.telemetry.bus import Bus
+from agentcg.telemetry.meter import Meter
 
 if TYPE_CHECKING:
     from agentcg.control.observing import Feed
@@ -94,6 +95,7 @@ class Core:
     recalling: Turns = field(default_factory=Turns)
     learned: Peaks = field(default_factory=Peaks)
     stir: Callable[[], None] = lambda: None
+    meter: Meter = field(init=False)
     steps: Steps = field(default_factory=Steps)
     guarantees: Ledger = field(default_factory=Ledger)
     bus_address: str | None = None
@@ -113,6 +115,7 @@ class Core:
 
     def __post_init__(self) -> None:
         """Have what the settings ask for."""
+        self.meter = Meter(self.settings.metrics.sessions)
         self.patience = Patience(self.settings.observer.wait)
 
     async def blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -183,6 +186,7 @@ class Core:
             self.now(), kind, session=session, call=call, text=text, data=data or {}
         )
         self.recorder.heard(event)
+        self.meter.hear(event)
         log.info("%s session=%s call=%s %s", kind.value, session, call, ascii(text))
         return event
 

@@ -3,7 +3,7 @@
 import contextlib
 from dataclasses import replace
 
-from agentcg.control import capping, closing, observing, pressure
+from agentcg.control import capping, closing, metering, observing, pressure
 from agentcg.control.core import Core
 from agentcg.control.state import LiveSession
 from agentcg.enforce import limits, remove
@@ -107,6 +107,7 @@ async def enlist(core: Core, record: Session, session_tree: tree.Tree) -> LiveSe
     except CgroupError as e:
         # Out of inotify watches: the session is held to its limits all the same.
         core.tell(Kind.DAEMON, e.message, session=record.id)
+    await metering.opened(core, record.id, session_tree.session)
     core.state.add_session(live)
     core.journal.put_session(record, is_open=True)
     if core.host.has("psi") and record.observe_only is None:
@@ -128,6 +129,7 @@ async def close(core: Core, live: LiveSession) -> None:
         try:
             for call in list(live.calls.values()):
                 await closing.close(core, call)
+            await metering.closing(core, live)
             with contextlib.suppress(CgroupGoneError):
                 await core.blocking(_leave, core, live)
         except BaseException:
@@ -136,6 +138,7 @@ async def close(core: Core, live: LiveSession) -> None:
         core.watch.remove(live.tree.agent)
         observing.forget(core, live)
         core.state.drop_session(live)
+        core.meter.close(live.record.id)
         live.tree.close()
         core.journal.put_session(live.record, is_open=False)
     core.tell(Kind.SESSION_CLOSED, "", session=live.record.id)

@@ -6,6 +6,7 @@ Every figure is optional: a host without the controller has no file, and that is
 from agentcg.errors import BadValueError, CgroupError, CgroupGoneError, KnobMissingError
 from agentcg.kernel import parse
 from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.model.metered import Totals
 from agentcg.model.sample import Counters
 
 
@@ -66,6 +67,17 @@ def waited(cgroup: CgroupDir) -> float | None:
     """Seconds in which some task waited for memory, since the cgroup was made."""
     found = _pressure(cgroup)
     return None if found is None else found.some.total / 1e6
+
+
+def totals(cgroup: CgroupDir) -> Totals:
+    """What a cgroup and all below it used since it was made; 0: not counted on this host."""
+    cpu = _keyed(cgroup, "cpu.stat")
+    return Totals(
+        _seconds(cpu, "usage_usec") or 0.0,
+        _seconds(cpu, "throttled_usec") or 0.0,
+        waited(cgroup) or 0.0,
+        _keyed(cgroup, "memory.events").get("oom_kill", 0),
+    )
 
 
 def _pressure(cgroup: CgroupDir) -> parse.Pressure | None:

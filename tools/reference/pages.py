@@ -20,6 +20,8 @@ from agentcg.cli.main import app as cli
 from agentcg.control.main import parser
 from agentcg.intent.options import HINTS, JOIN, MEMORY_WORDS, OPTIONS
 from agentcg.model.event import ABOUT, Event
+from agentcg.model.metered import Metered
+from agentcg.model.outcome import Cause
 from agentcg.model.view import Check, HostView
 from agentcg.model.wire import CallBody
 from agentcg.policy.environment import hints
@@ -197,13 +199,18 @@ def metrics() -> str:
     """What a scrape of /metrics holds."""
     host = HostView("", "", "", 0, 0, (Check("", works=True, detail=""),), {"": 0})
     rows = []
-    for family in Snapshot(host, ()).collect():
+    some = Metered("", 0, 0, 0, ended={Cause.OOM: 0})
+    for family in Snapshot(host, (), (some,)).collect():
         sample = family.samples[0]
         labels = ", ".join(f"`{label}`" for label in sample.labels)
         rows.append((f"`{sample.name}`", family.type, labels, family.documentation))
     parts = [
         "# Metrics",
-        "`GET /metrics` on the admin socket, in Prometheus' text format.",
+        "`GET /metrics` on the admin socket, in Prometheus' text format; "
+        "`agentcg metrics` prints it.",
+        "Series of a session are there from its opening, counters at 0, until it is closed. Beyond "
+        '`metrics.sessions` sessions the others are summed under `session="other"`, with those of '
+        "them that are closed, so that the sum is a counter too. No series is of a call.",
         table(("name", "type", "labels", "means"), rows),
     ]
     return page(parts)
