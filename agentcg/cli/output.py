@@ -111,10 +111,11 @@ def csv(columns: Sequence[str], rows: Iterable[Sequence[object]], *, head: bool 
     if head:
         out.writerow(columns)
     for row in rows:
-        out.writerow([_cell(value) for value in row])
+        out.writerow([cell(value) for value in row])
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """A value for CSV: text is escaped as on a terminal, and no formula."""
     if not isinstance(value, str):
         return value
     shown = escape(value)

@@ -1,0 +1,1 @@
+"""`agentcg export`: what was recorded, for other programs."""

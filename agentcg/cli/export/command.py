@@ -1,0 +1,128 @@
+"""The command line of `agentcg export`."""
+
+import datetime
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from agentcg.cli.render import escape
+
+if TYPE_CHECKING:
+    from agentcg.cli.export.gather import Gatherer
+    from agentcg.cli.export.items import Item
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_SECONDS = 86400.0
+
+
+class Shape(StrEnum):
+    """What an export is written as."""
+
+    PERFETTO = "perfetto"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(export)
+
+
+def export(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A session's id, a call's id or its beginning, or a day: 2026-11-21 (UTC), today."
+        ),
+    ],
+    *,
+    form: Annotated[
+        Shape,
+        typer.Option("--format", help="perfetto opens in ui.perfetto.dev; csv: a row a sample."),
+    ] = Shape.PERFETTO,
+    file: Annotated[Path, typer.Option("-o", "--output", help="The file; - is stdout.")] = Path(
+        "-"
+    ),
+) -> None:
+    """Write all that was recorded of a session, a call or a day, open or closed, to a file."""
+    from agentcg.cli.export.flat import csv_lines, json_lines, parquet
+    from agentcg.cli.export.gather import Gatherer
+    from agentcg.cli.export.perfetto import Perfetto
+    from agentcg.cli.link import client
+    from agentcg.cli.saving import saved
+
+    with client() as daemon:
+        now = time.time()
+        gatherer = Gatherer(daemon, 0.0, now + _SECONDS, now, _tell)
+        items = _items(gatherer, what)
+        with saved(file) as out:
+            match form:
+                case Shape.PERFETTO:
+                    _write(Perfetto().text(items), out)
+                case Shape.JSONL:
+                    _write(json_lines(items), out)
+                case Shape.CSV:
+                    _write(csv_lines(items), out)
+                case Shape.PARQUET:
+                    parquet(items, out)
+
+
+def _items(gatherer: "Gatherer", what: str) -> "Iterator[Item]":
+    """What is meant: an open session of that very id, a day, a call, or a session that is closed."""
+    from agentcg.cli.link import find
+    from agentcg.errors import NotFoundError
+
+    daemon = gatherer.daemon
+    if any(view.session.id == what for view in daemon.sessions()):
+        return gatherer.session(what)
+    if what == "self":
+        return gatherer.session(daemon.session(what).session.id)
+    begin = _day(what)
+    if begin is not None:
+        gatherer.since, gatherer.until = begin, begin + _SECONDS
+        return gatherer.day()
+    with suppress(NotFoundError):
+        # However old: what is listed are the last ones.
+        return gatherer.alone(daemon.call(what).call)
+    with suppress(NotFoundError):
+        return gatherer.alone(find(daemon, what).call)
+    # A session that is closed, or nothing: the daemon says which.
+    daemon.session_trace(what, gatherer.whole())
+    return gatherer.session(what)
+
+
+def _day(what: str) -> float | None:
+    """When that day begins; None: it is no day.
+
+    Raises:
+        BadValueError: the calendar has no such day.
+    """
+    from agentcg.errors import BadValueError
+
+    if what == "today":
+        what = datetime.datetime.now(datetime.UTC).date().isoformat()
+    if _DAY.fullmatch(what) is None:
+        return None
+    try:
+        day = datetime.datetime.fromisoformat(what)
+    except ValueError as error:
+        raise BadValueError(f"{what}: no such day; write it as 2026-11-21") from error
+    return day.replace(tzinfo=datetime.UTC).timestamp()
+
+
+def _write(parts: Iterable[str], out: IO[bytes]) -> None:
+    for part in parts:
+        # Half a character, as a command may have, must not end the export.
+        out.write(part.encode("utf-8", "backslashreplace"))
+
+
+def _tell(text: str) -> None:
+    print(f"agentcg: {escape(text)}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,183 @@
+"""Ask the daemon for all that an export holds, a piece at a time.
+
+The calls that are open are listed before those that are closed: one that closes meanwhile is in the
+second list at the latest, and what it did until it is read is in the file. What is forgotten or
+closed between the listing and its turn is left out, said, and the rest goes on.
+"""
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from agentcg.cli.export.items import CallItem, EventItem, Item, SampleItem, SessionItem
+from agentcg.client import Client
+from agentcg.errors import DeniedError, LimitError, NotFoundError
+from agentcg.model.call import Call
+from agentcg.model.sample import Usage
+from agentcg.model.trace import Account, Trace, Window
+
+# One answer of the daemon; where more was taken the time is split.
+POINTS = 2000
+EVENTS = 1000
+PAGE = 500
+# How much earlier a piece begins than it has to: the time of day of a sample moves by a
+# millisecond when it is written. What is then seen twice is known again.
+_OVERLAP = 0.01
+# So often a time is split: where it was put back, all may be at one moment.
+_DEPTH = 8
+_AGAIN = 1.0
+
+T = TypeVar("T")
+Read = Callable[[Window], Trace]
+
+
+@dataclass(slots=True)
+class Gatherer:
+    """Reads a time of sessions and calls. `tell` has words for stderr."""
+
+    daemon: Client
+    since: float
+    until: float
+    now: float
+    tell: Callable[[str], None]
+    _seen: set[tuple[int, Usage]] = field(default_factory=set)
+
+    def day(self) -> Iterator[Item]:
+        """All sessions of the time, one behind the other."""
+        try:
+            names: list[str] = [*self.daemon.recorded(self.whole())]
+        except DeniedError:
+            # A session that asks for itself: it sees its own.
+            names = [view.session.id for view in self.daemon.sessions()]
+        for name in names:
+            yield from self.session(name)
+
+    def session(self, name: str) -> Iterator[Item]:
+        """A session and all its calls, those declared last first."""
+        yield SessionItem(name)
+        living: list[Call | Account] = [
+            view.call
+            for view in self.daemon.calls()
+            if view.call.session == name and view.call.declared_at <= self.until
+        ]
+        living.sort(key=_declared, reverse=True)
+        try:
+            yield from self._course(name, "", partial(self.daemon.session_trace, name))
+        except NotFoundError:
+            self.tell(f"session {name}: nothing of it is recorded in that time")
+        listed = {_name(one) for one in living}
+        closed = (one for one in self._accounts(name) if one.call not in listed)
+        for one in heapq.merge(living, closed, key=_declared, reverse=True):
+            yield from self.call(one)
+
+    def call(self, listed: Call | Account) -> Iterator[Item]:
+        """A call with its samples; its events are among those of its session."""
+        name = _name(listed)
+        try:
+            record = self.daemon.call(name).call
+        except NotFoundError:
+            if isinstance(listed, Account) and (item := _account(listed)).end >= self.since:
+                yield item
+            self.tell(f"call {name}: its record is no longer kept, its samples are left out")
+            return
+        item = self._item(record)
+        if item.end < self.since:
+            return
+        yield item
+        course = self._course(record.session, record.id, partial(self.daemon.call_trace, record.id))
+        try:
+            yield from (one for one in course if not isinstance(one, EventItem))
+        except NotFoundError:
+            self.tell(f"call {name}: was forgotten while it was read, its samples are left out")
+
+    def alone(self, record: Call) -> Iterator[Item]:
+        """One call with its samples and events."""
+        yield SessionItem(record.session)
+        yield self._item(record)
+        read = partial(self.daemon.call_trace, record.id)
+        yield from self._course(record.session, record.id, read)
+
+    def _course(self, session: str, call: str, read: Read) -> Iterator[Item]:
+        """Samples and events of one subject, each once."""
+        self._seen = set()
+        for found, since, last in self._pieces(read, self.whole(), last=True):
+            fresh = [one for one in found.samples if _key(one.clock, one.usage) not in self._seen]
+            for sample in fresh:
+                yield SampleItem(session, call, sample)
+            for event in found.events:
+                if since <= event.at and (last is None or event.at < last):
+                    yield EventItem(event)
+            self._seen = {_key(one.clock, one.usage) for one in found.samples}
+
+    def _pieces(
+        self, read: Read, window: Window, *, last: bool, depth: int = 0
+    ) -> Iterator[tuple[Trace, float, float | None]]:
+        """A time in pieces of which the daemon tells all: (answer, begin, end unless the last)."""
+        since, until = window.since or 0.0, window.until or 0.0
+        found = _patiently(read, replace(window, since=max(0.0, since - _OVERLAP)))
+        whole = found.taken <= len(found.samples) and not found.cut and len(found.events) < EVENTS
+        if whole or depth == _DEPTH:
+            if not whole:
+                self.tell(f"{found.session}: more at {until:.0f} than can be told at once")
+            yield found, since, None if last else until
+            return
+        # What was taken says how many pieces it will be; where it is thick they are split again.
+        count = max(2, min(64, 2 * found.taken // POINTS))
+        times = [s.at for s in found.samples] + [e.at for e in found.events]
+        low = min(max(since, min(times)), until)
+        step = (min(max(low, *times), until) - low) / count
+        edges = [since, *(low + step * n for n in range(count + 1)), until]
+        del found, times
+        for begin, end in itertools.pairwise(edges):
+            ends = last and end == until
+            piece = replace(window, since=begin, until=end)
+            if begin < end:
+                yield from self._pieces(read, piece, last=ends, depth=depth + 1)
+
+    def _accounts(self, session: str) -> Iterator[Account]:
+        """Closed calls of a session, a page at a time."""
+        window, known = replace(self.whole(), points=PAGE), set[str]()
+        while True:
+            page = _patiently(partial(self.daemon.accounts, session=session), window)
+            yield from (one for one in page if one.call not in known)
+            if len(page) < PAGE or known >= {one.call for one in page}:
+                return
+            known = {one.call for one in page}
+            window = replace(window, until=page[-1].declared_at)
+
+    def _item(self, record: Call) -> CallItem:
+        ends = record.ended_at or record.closed_at or min(self.until, self.now)
+        return CallItem(record, record.declared_at, max(ends, record.declared_at))
+
+    def whole(self) -> Window:
+        """The time that is asked for."""
+        return Window(self.since, self.until, POINTS)
+
+
+def _patiently(ask: Callable[[Window], T], window: Window) -> T:
+    """Ask again while another of this session's processes asks."""
+    while True:
+        try:
+            return ask(window)
+        except LimitError:
+            time.sleep(_AGAIN)
+
+
+def _account(one: Account) -> CallItem:
+    return CallItem(one, one.declared_at, one.declared_at + max(0.0, one.wall or 0.0))
+
+
+def _key(clock: float, usage: Usage) -> tuple[int, Usage]:
+    return round(clock * 1000), usage
+
+
+def _declared(one: Call | Account) -> float:
+    return one.declared_at
+
+
+def _name(one: Call | Account) -> str:
+    return one.call if isinstance(one, Account) else one.id
