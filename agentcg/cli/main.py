@@ -21,6 +21,7 @@ from agentcg.cli import (
 )
 from agentcg.cli.errors import EXIT_CODES, Group
 from agentcg.cli.export import command as export
+from agentcg.cli.otel import command as otel
 from agentcg.cli.recording import command as recording
 from agentcg.cli.replay import command as replay
 from agentcg.cli.report import command as report
@@ -49,6 +50,7 @@ for _module in (
     probe,
     export,
     metrics,
+    otel,
     events,
     run,
     hooks,

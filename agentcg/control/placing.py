@@ -12,6 +12,7 @@ from agentcg.harness.announced import Announced
 from agentcg.intent.options import joined, parse_run
 from agentcg.model.event import Kind
 from agentcg.model.intent import Intent
+from agentcg.model.parent import parent
 from agentcg.model.view import Placement
 
 
@@ -53,6 +54,10 @@ def _intent(
     argv = [text for tag, text in records if tag == "A"]
     env = dict(text.partition("=")[::2] for tag, text in records if tag == "E")
     if line:
-        return hooking.arrived(core, live, " ".join(argv), env) or (None, None)
-    intent = parse_run(options, argv, env.get("AGENT_RESOURCE_HINT"))
-    return hooking.adopted(live, intent, " ".join(argv))
+        announced, wish = hooking.arrived(core, live, " ".join(argv), env) or (None, None)
+    else:
+        intent = parse_run(options, argv, env.get("AGENT_RESOURCE_HINT"))
+        announced, wish = hooking.adopted(live, intent, " ".join(argv))
+    if wish is not None and wish.traceparent is None:
+        wish = replace(wish, traceparent=parent(env.get("TRACEPARENT")))
+    return announced, wish

@@ -49,7 +49,7 @@ class Intent:
     """One call's declaration.
 
     `key` is the harness's own id of the call: declaring the same key again in one session gives
-    the same call back.
+    the same call back. `traceparent` is the span of the harness that it belongs to.
     """
 
     tool: str = "shell"
@@ -64,3 +64,4 @@ class Intent:
     priority: int | None = None
     on_pressure: OnPressure = OnPressure.THROTTLE
     on_end: OnEnd = OnEnd.KILL
+    traceparent: str | None = None

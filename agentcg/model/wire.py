@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from agentcg import units
 from agentcg.errors import BadValueError
 from agentcg.model.intent import CpuClass, CpuWish, Intent, MemoryWish, OnEnd, OnPressure
+from agentcg.model.parent import parent
 from agentcg.model.session import Budget, Undeclared
 
 
@@ -116,6 +117,9 @@ class CallBody(Body):
         OnEnd.KEEP,
         description="What outlives the main process: killed after 2 s, or kept for up to 30 min.",
     )
+    traceparent: Annotated[str, Field(max_length=55)] | None = Field(
+        None, description="The span that it belongs to (W3C), for `agentcg otel`; else no matter."
+    )
     place: Literal["peer"] | None = Field(
         None, description="Move the connected process into the call before answering."
     )
@@ -135,6 +139,7 @@ class CallBody(Body):
             priority=self.priority,
             on_pressure=self.on_pressure,
             on_end=self.on_end,
+            traceparent=parent(self.traceparent),
         )
 
 

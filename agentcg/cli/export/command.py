@@ -76,7 +76,7 @@ def export(
 
 
 def _items(gatherer: "Gatherer", what: str) -> "Iterator[Item]":
-    """What is meant: an open session of that very id, a day, a call, or a session that is closed."""
+    """What is meant: an open session of that very id, a day, a call, or a closed session."""
     from agentcg.cli.link import find
     from agentcg.errors import NotFoundError
 

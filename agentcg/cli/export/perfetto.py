@@ -1,7 +1,7 @@
 """An export as Chrome's JSON trace events, which ui.perfetto.dev opens.
 
 A session is a process. Its calls are slices in as many rows as there are at a time; memory and CPU
-of a row's calls are counters, as are those of the session; what was killed or held up is an instant.
+of a row's calls are counters, as are those of the session; kills and throttles are instants.
 Format: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 """
 

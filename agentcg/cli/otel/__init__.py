@@ -1,0 +1,1 @@
+"""`agentcg otel`: a span for each call that closed, sent to a collector."""

@@ -1,0 +1,134 @@
+"""Posts spans to a collector, in a thread: what is slow there holds up nobody here."""
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import httpx2
+
+from agentcg.cli.otel import spans
+
+QUEUE = 4096
+BATCH = 100
+FLUSH_WITHIN = 5.0
+_FIRST, _LONGEST = 0.5, 30.0
+_TOLD_EVERY = 10.0
+# By the specification of OTLP/HTTP; all else would be refused again.
+_AGAIN = frozenset({429, 502, 503, 504})
+
+
+class Sender:
+    """A bounded queue of spans; those that find no place, or are refused, are counted and told."""
+
+    def __init__(
+        self, url: str, headers: Mapping[str, str], host: str, tell: Callable[[str], None]
+    ) -> None:
+        """Start the thread; `close` ends it."""
+        self.dropped = 0
+        self._url, self._host, self._tell = url, host, tell
+        self._told_at, self._untold = 0.0, 0
+        self._http = httpx2.Client(headers=dict(headers), timeout=10.0)
+        self._spans: deque[dict[str, Any]] = deque()
+        self._changed = threading.Condition()
+        self._end: float | None = None
+        self._thread = threading.Thread(target=self._run, name="otel", daemon=True)
+        self._thread.start()
+
+    def put(self, span: dict[str, Any]) -> None:
+        """Have a span sent; where the queue is full the oldest goes."""
+        with self._changed:
+            full = len(self._spans) >= QUEUE
+            if full:
+                self._spans.popleft()
+            self._spans.append(span)
+            self._changed.notify()
+        if full:
+            self.drop(1, f"{self._url} is slower than calls close")
+
+    def drop(self, count: int, why: str) -> None:
+        """Spans that are lost: told at once, then every 10 s at most."""
+        with self._changed:
+            self.dropped += count
+            self._untold += count
+            now = time.monotonic()
+            if self._told_at and now - self._told_at < _TOLD_EVERY:
+                return
+            self._told_at, number, self._untold = now, self._untold, 0
+        self._tell(f"{number} spans dropped, {self.dropped} in all: {why}")
+
+    def close(self) -> None:
+        """Send what is left, for 5 s at most."""
+        with self._changed:
+            self._end = time.monotonic() + FLUSH_WITHIN
+            self._changed.notify()
+        self._thread.join(3 * FLUSH_WITHIN)
+        self._http.close()
+        left, self._told_at = len(self._spans), 0.0
+        if left or self._untold:
+            self.drop(left, "the end came before they were sent" if left else "see above")
+
+    def _run(self) -> None:
+        while batch := self._next():
+            self._deliver(batch)
+            with self._changed:
+                if self._end is not None and time.monotonic() > self._end:
+                    return
+
+    def _next(self) -> Sequence[dict[str, Any]]:
+        """The oldest spans; none: it is the end."""
+        with self._changed:
+            while not self._spans and self._end is None:
+                self._changed.wait()
+            return [self._spans.popleft() for _ in range(min(BATCH, len(self._spans)))]
+
+    def _deliver(self, batch: Sequence[dict[str, Any]]) -> None:
+        sent, pause = spans.body(batch, self._host), _FIRST
+        while True:
+            why, again = self._post(sent, len(batch))
+            if why is None:
+                return
+            if again is None or not self._waited(max(pause, again)):
+                self.drop(len(batch), why)
+                return
+            pause = min(2 * pause, _LONGEST)
+
+    def _post(self, sent: bytes, count: int) -> tuple[str | None, float | None]:
+        """Why it failed (None: it did not), and how long to wait before it is worth another try."""
+        try:
+            answer = self._http.post(
+                self._url, content=sent, headers={"content-type": "application/json"}
+            )
+        except httpx2.HTTPError as error:
+            return f"{self._url}: {str(error) or type(error).__name__}", 0.0
+        if answer.status_code in _AGAIN:
+            wait = 0.0
+            with contextlib.suppress(ValueError):
+                wait = float(answer.headers.get("retry-after", "0"))
+            return f"{self._url} answers {answer.status_code}", min(max(0.0, wait), 60.0)
+        if not answer.is_success:
+            return f"{self._url} refuses them with {answer.status_code}", None
+        refused = _refused(answer)
+        if refused:
+            self.drop(min(refused, count), f"{self._url} rejected them")
+        return None, None
+
+    def _waited(self, seconds: float) -> bool:
+        """Wait before another try; False: the end comes first."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while (now := time.monotonic()) < until:
+                if self._end is not None and until > self._end:
+                    return False
+                self._changed.wait(until - now)
+        return True
+
+
+def _refused(answer: httpx2.Response) -> int:
+    """How many spans a collector did not take though it answered well."""
+    try:
+        return max(0, int(answer.json()["partialSuccess"]["rejectedSpans"]))
+    except (ValueError, KeyError, TypeError):
+        return 0
