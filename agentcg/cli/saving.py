@@ -1,12 +1,14 @@
 """Where a command writes a file: complete or not at all, and never over a device."""
 
 import contextlib
+import io
 import os
 import secrets
 import shutil
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
@@ -25,20 +27,35 @@ def saved(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         AgentcgError: it cannot be written; what was there before is as it was.
     """
+    try:
+        with _opened(path) as file:
+            yield file
+    except BrokenPipeError:
+        raise  # a reader that has enough goes without a word
+    except OSError as error:
+        what = "stdout" if path == _STDOUT else path
+        raise AgentcgError(
+            f"{what}: {error.strerror or error}; name another file with -o, or - for stdout"
+        ) from error
+
+
+def _opened(path: Path) -> AbstractContextManager[IO[bytes]]:
     if path == _STDOUT:
-        # No error of ours: a reader that has enough goes without a word.
+        return _stdout()
+    return path.open("wb") if _is_special(path) else _replaced(path.resolve())
+
+
+@contextlib.contextmanager
+def _stdout() -> Iterator[IO[bytes]]:
+    try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-        return
-    try:
-        with _in_place(path) if _is_special(path) else _replaced(path.resolve()) as file:
-            yield file
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise AgentcgError(
-            f"{path}: {error.strerror or error}; name another file with -o, or - for stdout"
-        ) from error
+    except BrokenPipeError:
+        raise
+    except OSError:
+        # Else what could not be written is tried once more at the exit, with a traceback.
+        sys.stdout = io.TextIOWrapper(io.BytesIO())
+        raise
 
 
 def _is_special(path: Path) -> bool:
@@ -49,10 +66,6 @@ def _is_special(path: Path) -> bool:
         return not stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
         return False
-
-
-def _in_place(path: Path) -> IO[bytes]:
-    return path.open("wb")
 
 
 @contextlib.contextmanager

@@ -8,20 +8,26 @@ from typing import Any
 import pytest
 
 from agentcg.api.controller import Caller, Peer, Role
+from agentcg.control import metering
 from agentcg.control.controller import Daemon
 from agentcg.control.core import Core
 from agentcg.control.journal import Journal
 from agentcg.control.state import LiveCall, LiveSession, State
+from agentcg.errors import DeniedError, NotFoundError
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.call import Call, CallState
 from agentcg.model.grant import Grant
 from agentcg.model.host import Host
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
+from agentcg.model.metered import Totals
+from agentcg.model.outcome import Cause
 from agentcg.model.sample import Counters
 from agentcg.model.session import Runtime, Session
+from agentcg.model.trace import Account, Window
 from agentcg.settings import Settings
 from agentcg.telemetry.bus import Bus
+from tests.unit.control.recorded import fleet
 
 
 async def test_a_call_that_closes_while_calls_are_listed_is_listed_once(
@@ -48,3 +54,33 @@ async def test_a_call_that_closes_while_calls_are_listed_is_listed_once(
         views = await Daemon(core).calls(admin, everything=True)
         assert [(v.call.id, v.call.state) for v in views] == [("c-1", CallState.CLOSED)]
         await core.stop()
+
+
+async def test_a_session_learns_nothing_of_others_from_what_was_recorded(tmp_path: Path) -> None:
+    async with fleet(tmp_path / "top", tmp_path / "state") as made:
+        door, peer = Daemon(made.core), Peer(-1, 1, 0)
+        admin, own = Caller(Role.ADMIN, peer), Caller(Role.SESSION, peer, SessionId("s-1"))
+        for name, session, at in (("c-1", "s-1", 9.0), ("c-2", "s-2", 8.0), ("c-0", "s-1", -5.0)):
+            one = Account(CallId(name), SessionId(session), "make", at, Cause.EXITED)
+            made.traces.store.note(one)
+        assert [a.call for a in await door.accounts(admin, None, Window())] == ["c-1", "c-2"]
+        # Who had its name before it was another.
+        assert [a.call for a in await door.accounts(own, None, Window())] == ["c-1"]
+        with pytest.raises(NotFoundError):
+            await door.accounts(own, SessionId("s-2"), Window())
+        with pytest.raises(DeniedError):
+            await door.recorded(own, Window())
+        with pytest.raises(DeniedError):
+            await door.accounts(Caller(Role.NOBODY, peer), None, Window())
+
+
+async def test_a_session_is_metered_from_its_opening_on(tmp_path: Path) -> None:
+    async with fleet(tmp_path / "top", tmp_path / "state") as made:
+        core, home = made.core, tmp_path / "top/pool/s-1"
+        await metering.opened(core, "s-1", made.session.tree.session)
+        own, other = await Daemon(core).metered()
+        assert (own.session, own.memory, own.totals) == ("s-1", 1 << 20, Totals())
+        assert (other.session, other.memory) == ("other", 0)
+        (home / "cpu.stat").write_text("usage_usec 2001000\nthrottled_usec 500000\n")
+        (own, _) = await Daemon(core).metered()
+        assert own.totals == Totals(cpu=2.0, throttled=0.5)
