@@ -22,5 +22,5 @@ def metrics(
 
     with client() as daemon:
         text = daemon.metrics()
-    with saved(file) as out:
+    with saved(file, mode=0o644) as out:
         out.write(text.encode())

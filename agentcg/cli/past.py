@@ -5,7 +5,7 @@ Sessions and calls may go while they are read: what is gone is left out and told
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -59,16 +59,19 @@ def patiently(ask: Callable[[], T]) -> T:
 
 def accounts(daemon: "Client", since: float, until: float, session: str | None) -> list[Account]:
     """All closed calls that were declared in a time, newest first; `MOST` at most."""
-    found: list[Account] = []
+    return list(itertools.islice(closed(daemon, since, until, session), MOST))
+
+
+def closed(daemon: "Client", since: float, until: float, session: str | None) -> Iterator[Account]:
+    """All closed calls that were declared in a time, newest first, as they are asked for."""
     window, before = Window(since, until, PAGE), None
-    while len(found) < MOST:
+    while True:
         page = patiently(lambda w=window, b=before: daemon.accounts(w, session, b))  # type: ignore[misc]
         if not page:
             # A short page may only lack what is damaged.
-            break
-        found += page
+            return
+        yield from page
         window, before = replace(window, until=page[-1].declared_at), page[-1].call
-    return found[:MOST]
 
 
 def sessions(daemon: "Client", since: float, until: float, session: str | None) -> list[Recorded]:

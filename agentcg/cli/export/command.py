@@ -1,8 +1,5 @@
 """The command line of `agentcg export`."""
 
-import datetime
-import re
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -12,14 +9,14 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from agentcg.cli.render import escape
+from agentcg.cli.output import note
 
 if TYPE_CHECKING:
     from agentcg.cli.export.gather import Gatherer
     from agentcg.cli.export.items import Item
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_SECONDS = 86400.0
+# What comes while it is read, and what a clock that was put back has before it.
+_AHEAD = 86400.0
 
 
 class Shape(StrEnum):
@@ -40,7 +37,7 @@ def export(
     what: Annotated[
         str,
         typer.Argument(
-            help="A session's id, a call's id or its beginning, or a day: 2026-11-21 (UTC), today."
+            help="A session's id, a call's id or its beginning, a day as 2026-11-22, or today."
         ),
     ],
     *,
@@ -52,7 +49,10 @@ def export(
         "-"
     ),
 ) -> None:
-    """Write all that was recorded of a session, a call or a day, open or closed, to a file."""
+    """Write all that was recorded of a session, a call or a day, open or closed, to a file.
+
+    Days are those of the local clock.
+    """
     from agentcg.cli.export.flat import csv_lines, json_lines, parquet
     from agentcg.cli.export.gather import Gatherer
     from agentcg.cli.export.perfetto import Perfetto
@@ -61,9 +61,9 @@ def export(
 
     with client() as daemon:
         now = time.time()
-        gatherer = Gatherer(daemon, 0.0, now + _SECONDS, now, _tell)
+        gatherer = Gatherer(daemon, 0.0, now + _AHEAD, now, note)
         items = _items(gatherer, what)
-        with saved(file) as out:
+        with saved(file, binary=form is Shape.PARQUET) as out:
             match form:
                 case Shape.PERFETTO:
                     _write(Perfetto().text(items), out)
@@ -78,6 +78,7 @@ def export(
 def _items(gatherer: "Gatherer", what: str) -> "Iterator[Item]":
     """What is meant: an open session of that very id, a day, a call, or a closed session."""
     from agentcg.cli.link import find
+    from agentcg.cli.times import day
     from agentcg.errors import NotFoundError
 
     daemon = gatherer.daemon
@@ -85,9 +86,9 @@ def _items(gatherer: "Gatherer", what: str) -> "Iterator[Item]":
         return gatherer.session(what)
     if what == "self":
         return gatherer.session(daemon.session(what).session.id)
-    begin = _day(what)
-    if begin is not None:
-        gatherer.since, gatherer.until = begin, begin + _SECONDS
+    meant = day(what)
+    if meant is not None:
+        _, gatherer.since, gatherer.until = meant
         return gatherer.day()
     with suppress(NotFoundError):
         # However old: what is listed are the last ones.
@@ -99,30 +100,7 @@ def _items(gatherer: "Gatherer", what: str) -> "Iterator[Item]":
     return gatherer.session(what)
 
 
-def _day(what: str) -> float | None:
-    """When that day begins; None: it is no day.
-
-    Raises:
-        BadValueError: the calendar has no such day.
-    """
-    from agentcg.errors import BadValueError
-
-    if what == "today":
-        what = datetime.datetime.now(datetime.UTC).date().isoformat()
-    if _DAY.fullmatch(what) is None:
-        return None
-    try:
-        day = datetime.datetime.fromisoformat(what)
-    except ValueError as error:
-        raise BadValueError(f"{what}: no such day; write it as 2026-11-21") from error
-    return day.replace(tzinfo=datetime.UTC).timestamp()
-
-
 def _write(parts: Iterable[str], out: IO[bytes]) -> None:
     for part in parts:
         # Half a character, as a command may have, must not end the export.
         out.write(part.encode("utf-8", "backslashreplace"))
-
-
-def _tell(text: str) -> None:
-    print(f"agentcg: {escape(text)}", file=sys.stderr)  # noqa: T201

@@ -7,15 +7,14 @@ closed between the listing and its turn is left out, said, and the rest goes on.
 
 import heapq
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
 
+from agentcg.cli import past
 from agentcg.cli.export.items import CallItem, EventItem, Item, SampleItem, SessionItem
 from agentcg.client import Client
-from agentcg.errors import DeniedError, LimitError, NotFoundError
+from agentcg.errors import NotFoundError
 from agentcg.model.call import Call
 from agentcg.model.sample import Usage
 from agentcg.model.trace import Account, Trace, Window
@@ -23,15 +22,14 @@ from agentcg.model.trace import Account, Trace, Window
 # One answer of the daemon; where more was taken the time is split.
 POINTS = 2000
 EVENTS = 1000
-PAGE = 500
 # How much earlier a piece begins than it has to: the time of day of a sample moves by a
 # millisecond when it is written. What is then seen twice is known again.
 _OVERLAP = 0.01
 # So often a time is split: where it was put back, all may be at one moment.
 _DEPTH = 8
-_AGAIN = 1.0
+# An account does not say how long the call waited for its start, and lingered.
+_LINGER = 1860.0
 
-T = TypeVar("T")
 Read = Callable[[Window], Trace]
 
 
@@ -48,12 +46,11 @@ class Gatherer:
 
     def day(self) -> Iterator[Item]:
         """All sessions of the time, one behind the other."""
-        try:
-            names: list[str] = [*self.daemon.recorded(self.whole())]
-        except DeniedError:
-            # A session that asks for itself: it sees its own.
-            names = [view.session.id for view in self.daemon.sessions()]
-        for name in names:
+        names = {one.session for one in past.sessions(self.daemon, self.since, self.until, None)}
+        if self.since <= self.now <= self.until:
+            # What was read last may be in no list yet.
+            names |= {view.session.id for view in self.daemon.sessions()}
+        for name in sorted(names):
             yield from self.session(name)
 
     def session(self, name: str) -> Iterator[Item]:
@@ -118,7 +115,7 @@ class Gatherer:
     ) -> Iterator[tuple[Trace, float, float | None]]:
         """A time in pieces of which the daemon tells all: (answer, begin, end unless the last)."""
         since, until = window.since or 0.0, window.until or 0.0
-        found = _patiently(read, replace(window, since=max(0.0, since - _OVERLAP)))
+        found = past.patiently(partial(read, replace(window, since=max(0.0, since - _OVERLAP))))
         whole = found.taken <= len(found.samples) and not found.cut and len(found.events) < EVENTS
         if whole or depth == _DEPTH:
             if not whole:
@@ -139,15 +136,10 @@ class Gatherer:
                 yield from self._pieces(read, piece, last=ends, depth=depth + 1)
 
     def _accounts(self, session: str) -> Iterator[Account]:
-        """Closed calls of a session, a page at a time."""
-        window, known = replace(self.whole(), points=PAGE), set[str]()
-        while True:
-            page = _patiently(partial(self.daemon.accounts, session=session), window)
-            yield from (one for one in page if one.call not in known)
-            if len(page) < PAGE or known >= {one.call for one in page}:
-                return
-            known = {one.call for one in page}
-            window = replace(window, until=page[-1].declared_at)
+        """Closed calls of a session that were there in the time, whenever they were declared."""
+        for one in past.closed(self.daemon, 0.0, self.until, session):
+            if _account(one).end + _LINGER >= self.since:
+                yield one
 
     def _item(self, record: Call) -> CallItem:
         ends = record.ended_at or record.closed_at or min(self.until, self.now)
@@ -156,15 +148,6 @@ class Gatherer:
     def whole(self) -> Window:
         """The time that is asked for."""
         return Window(self.since, self.until, POINTS)
-
-
-def _patiently(ask: Callable[[Window], T], window: Window) -> T:
-    """Ask again while another of this session's processes asks."""
-    while True:
-        try:
-            return ask(window)
-        except LimitError:
-            time.sleep(_AGAIN)
 
 
 def _account(one: Account) -> CallItem:

@@ -3,14 +3,13 @@
 import os
 import signal
 import socket
-import sys
 import time
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 import typer
 
-from agentcg.cli.render import escape
+from agentcg.cli.output import note
 
 _AGAIN = 1.0
 
@@ -41,7 +40,7 @@ def otel(
     from agentcg.errors import UnavailableError
 
     headers = _headers(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
-    sender = Sender(_url(endpoint), headers, socket.gethostname(), _tell)
+    sender = Sender(_url(endpoint), headers, socket.gethostname(), note)
     follower = Follower(sender.put, sender.drop)
     # As systemd stops it: what is left is sent then too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -55,7 +54,7 @@ def otel(
                     follower.follow(daemon)
             except UnavailableError as error:
                 if not away:
-                    _tell(error.message)
+                    note(error.message)
                 away = True
             time.sleep(_AGAIN)
     finally:
@@ -85,7 +84,3 @@ def _headers(text: str) -> dict[str, str]:
     """Headers as OpenTelemetry's environment variable has them."""
     pairs = (part.partition("=") for part in text.split(",") if part.strip())
     return {name.strip(): unquote(value.strip()) for name, _, value in pairs}
-
-
-def _tell(text: str) -> None:
-    print(f"agentcg: {escape(text)}", file=sys.stderr, flush=True)  # noqa: T201

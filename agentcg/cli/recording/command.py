@@ -1,11 +1,12 @@
 """The command `agentcg record`."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agentcg.cli.render import escape
+from agentcg.cli.output import note
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +17,7 @@ def register(app: typer.Typer) -> None:
 def record(
     *,
     target: Annotated[
-        str | None,
+        Path | None,
         typer.Option("-o", "--output", help="The file, or - for stdout; a name with the time."),
     ] = None,
     since: Annotated[str, typer.Option(help="Begin so long ago: 90s, 10m, 2h; or a time.")] = "1h",
@@ -30,7 +31,7 @@ def record(
     """
     from agentcg.cli.link import client
     from agentcg.cli.recording import gather, lines
-    from agentcg.cli.recording import target as targets
+    from agentcg.cli.saving import STDOUT, saved
     from agentcg.cli.times import moment
     from agentcg.errors import BadValueError
     from agentcg.model.trace import Window
@@ -39,17 +40,13 @@ def record(
     begin, end = moment(since, now), moment(until, now)
     if begin >= end:
         raise BadValueError(f"--since {since} --until {until}: ends before it begins; swap them")
-    name = target or time.strftime("agentcg-%Y%m%d-%H%M%S.jsonl.gz", time.localtime(end))
+    usual = time.strftime("agentcg-%Y%m%d-%H%M%S.jsonl.gz", time.localtime(end))
+    path = target or Path(usual)
     with client() as daemon:
         # What is refused makes no file: to whom, and where nothing is recorded.
         daemon.lived(Window(begin, end, 1))
         daemon.recorded(Window(begin, end, 1))
-        with targets.written(name) as file:
-            lines.write(gather.records(daemon, begin, end, tell), file)
-    if name != "-":
-        tell(f"{name}: written")
-
-
-def tell(text: str) -> None:
-    """Say on stderr what is left out, or done."""
-    typer.echo(f"agentcg: {escape(text)}", err=True)
+        with saved(path, named=target is not None, binary=True) as file:
+            lines.write(gather.records(daemon, begin, end, note), file)
+    if path != STDOUT:
+        note(f"{path}: written")

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from gzip import BadGzipFile, GzipFile
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -64,7 +64,7 @@ _NAMES = {made: name for name, made in _KINDS.items()}
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(made) for name, made in _KINDS.items()}
 
 
-def write(records: Iterable[Record], to: BinaryIO) -> int:
+def write(records: Iterable[Record], to: IO[bytes]) -> int:
     """Write a recording; the number of its lines."""
     count = 0
     # No name and no time in it: the same records make the same file.
@@ -82,7 +82,7 @@ def _line(record: Record | _End) -> bytes:
     return json.dumps({name: shown}, separators=(",", ":")).encode() + b"\n"
 
 
-def read(name: str, file: BinaryIO) -> Iterator[Record]:
+def read(name: str, file: IO[bytes]) -> Iterator[Record]:
     """The records of a recording, one by one; `name` is for errors.
 
     Raises:

@@ -91,10 +91,10 @@ def _filed(path: Path) -> "Past":
 
 def _stored(at: float | None, now: float) -> "Past":
     from agentcg.cli.link import client
+    from agentcg.cli.output import note
     from agentcg.cli.recording import gather
-    from agentcg.cli.recording.command import tell
     from agentcg.cli.replay.past import load
 
     since, until = (now - _LATELY, now) if at is None else (at - _AROUND, min(now, at + _AROUND))
     with client() as daemon:
-        return load("the store", gather.records(daemon, since, until, tell))
+        return load("the store", gather.records(daemon, since, until, note))

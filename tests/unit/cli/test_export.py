@@ -1,6 +1,7 @@
 """`agentcg export`: complete, safe to open, and never over a device."""
 
 import csv
+import datetime
 import io
 import json
 import sys
@@ -13,6 +14,7 @@ import pytest
 from agentcg.cli.export.gather import Gatherer
 from agentcg.cli.export.items import COLUMNS, CallItem, EventItem, Item, SampleItem, SessionItem
 from agentcg.cli.export.perfetto import Perfetto
+from agentcg.cli.times import day
 from agentcg.client import Client
 from agentcg.errors import NotFoundError
 from agentcg.model.call import Call, CallState
@@ -22,12 +24,12 @@ from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause
 from agentcg.model.sample import Sample, Usage
-from agentcg.model.trace import Account, Trace, Window
+from agentcg.model.trace import Account, Recorded, Trace, Window
 from tests.unit.api.fake import HOME, Running
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.courses import AT, MIB, NASTY, course
 
-DAY = "2026-11-21"
+DAY = datetime.datetime.fromtimestamp(AT).astimezone().date().isoformat()
 
 
 @pytest.fixture(autouse=True)
@@ -88,11 +90,15 @@ def test_a_day_has_closed_calls_and_sessions_and_goes_on_where_one_is_forgotten(
     cli: Run, server: Running
 ) -> None:
     control = server.controller
-    control.names += [SessionId("s-gone"), HOME]
-    begin = 1795219200.0
-    control.closed += [
+    meant = day(DAY)
+    assert meant is not None
+    _, begin, end = meant
+    control.past_calls.recorded += [Recorded(SessionId("s-gone"), begin, end)]
+    control.past_calls.recorded += [Recorded(HOME, begin, end)]
+    control.past_calls.accounts += [
         account("c-old", begin + 50),
         account("c-eve", begin - 9),
+        account("c-ago", begin - 9000),
         account("c-aaaa2222", AT),
     ]
     code, out, err = cli("export", DAY, "--format", "jsonl")
@@ -101,7 +107,7 @@ def test_a_day_has_closed_calls_and_sessions_and_goes_on_where_one_is_forgotten(
     assert "c-old: its record is no longer kept" in err
     lines = [json.loads(line) for line in out.splitlines()]
     calls = [one["call"] for one in lines if one["type"] == "call"]
-    assert sorted(calls) == ["c-aaaa2222", "c-old"]  # the other was over before that day
+    assert sorted(calls) == ["c-aaaa2222", "c-old"]  # the others were over before that day
     assert cli("export", "2026-02-30")[0] == 2
 
 
@@ -113,7 +119,7 @@ def test_a_call_that_closes_during_the_export_is_in_it(server: Running) -> None:
         view = control.views[CallId("c-aaaa2222")]
         ended = replace(view.call, state=CallState.CLOSED, ended_at=view.call.declared_at + 1)
         control.views[ended.id] = replace(view, call=ended)
-        control.closed.append(account("c-aaaa2222", ended.declared_at))
+        control.past_calls.accounts.append(account("c-aaaa2222", ended.declared_at))
         rest = list(items)
     assert isinstance(first, SessionItem)
     assert [one.record for one in rest if isinstance(one, CallItem)] == [ended]

@@ -63,15 +63,18 @@ async def test_a_session_learns_nothing_of_others_from_what_was_recorded(tmp_pat
         for name, session, at in (("c-1", "s-1", 9.0), ("c-2", "s-2", 8.0), ("c-0", "s-1", -5.0)):
             one = Account(CallId(name), SessionId(session), "make", at, Cause.EXITED)
             made.traces.store.note(one)
-        assert [a.call for a in await door.accounts(admin, None, Window())] == ["c-1", "c-2"]
+        assert [a.call for a in await door.accounts(admin, None, Window(0.0), None)] == [
+            "c-1",
+            "c-2",
+        ]
         # Who had its name before it was another.
-        assert [a.call for a in await door.accounts(own, None, Window())] == ["c-1"]
+        assert [a.call for a in await door.accounts(own, None, Window(0.0), None)] == ["c-1"]
         with pytest.raises(NotFoundError):
-            await door.accounts(own, SessionId("s-2"), Window())
+            await door.accounts(own, SessionId("s-2"), Window(), None)
+        with pytest.raises(NotFoundError):
+            await door.recorded(own, SessionId("s-2"), Window(), None)
         with pytest.raises(DeniedError):
-            await door.recorded(own, Window())
-        with pytest.raises(DeniedError):
-            await door.accounts(Caller(Role.NOBODY, peer), None, Window())
+            await door.accounts(Caller(Role.NOBODY, peer), None, Window(), None)
 
 
 async def test_a_session_is_metered_from_its_opening_on(tmp_path: Path) -> None:

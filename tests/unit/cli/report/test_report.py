@@ -12,7 +12,7 @@ import pytest
 
 from agentcg.api.controller import Caller
 from agentcg.cli import past
-from agentcg.cli.report.command import bounds
+from agentcg.cli.times import day
 from agentcg.errors import BadValueError, NotFoundError
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.outcome import Cause
@@ -154,21 +154,21 @@ def test_days(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     try:
-        for day, hours in (("2026-03-29", 23), ("2026-10-25", 25), ("2026-01-01", 24)):
-            found = bounds(day)
+        for name, hours in (("2026-03-29", 23), ("2026-10-25", 25), ("2026-01-01", 24)):
+            found = day(name)
             assert found is not None
             assert round(found[2] - found[1]) == hours * 3600
-        before, after = bounds("2026-01-01"), bounds("2026-01-02")
+        before, after = day("2026-01-01"), day("2026-01-02")
         assert before is not None
         assert after is not None
         assert math.nextafter(before[2], 1e11) == after[1]
-        assert bounds("s-home") is None
-        today = bounds("today")
+        assert day("s-home") is None
+        today = day("today")
         assert today is not None
         assert today[1] <= time.time() <= today[2] + 1
         for wrong in ("2026-13-01", "9999-12-31", "0001-01-01"):
             with pytest.raises(BadValueError):
-                bounds(wrong)
+                day(wrong)
     finally:
         monkeypatch.undo()
         time.tzset()
