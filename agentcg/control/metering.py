@@ -12,10 +12,10 @@ from agentcg.telemetry import counters
 _Reading = tuple[int | None, Totals]
 
 
-async def opened(core: Core, session: str, cgroup: CgroupDir) -> None:
-    """Count from here: a container may have used much before it became a session."""
-    ((_, base),) = await core.blocking(_read, [cgroup])
-    core.meter.open(session, base)
+async def base(core: Core, cgroup: CgroupDir) -> Totals:
+    """Where to count from: a container may have used much before it becomes a session."""
+    ((_, totals),) = await core.blocking(_read, [cgroup])
+    return totals
 
 
 async def closing(core: Core, live: LiveSession) -> None:

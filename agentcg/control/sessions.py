@@ -96,6 +96,8 @@ async def enlist(core: Core, record: Session, session_tree: tree.Tree) -> LiveSe
     live.cpus, live.limit = await core.blocking(capping.bounds, core, session_tree, record)
     if record.observe_only is None:
         await capping.recap(core, live)
+    base = await metering.base(core, session_tree.session)
+    # From the watch to the books nothing is waited for: it may become idle at once.
     agent = session_tree.agent
     live.on_idle = lambda: core.coalesce(("idle", record.id), lambda: _idle(core, live))
     try:
@@ -107,7 +109,7 @@ async def enlist(core: Core, record: Session, session_tree: tree.Tree) -> LiveSe
     except CgroupError as e:
         # Out of inotify watches: the session is held to its limits all the same.
         core.tell(Kind.DAEMON, e.message, session=record.id)
-    await metering.opened(core, record.id, session_tree.session)
+    core.meter.open(record.id, base)
     core.state.add_session(live)
     core.journal.put_session(record, is_open=True)
     if core.host.has("psi") and record.observe_only is None:

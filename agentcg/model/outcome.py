@@ -20,6 +20,10 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
 
 
+# Nobody stopped the call.
+UNSTOPPED = frozenset({Cause.EXITED, Cause.SIGNALLED, Cause.NEVER_STARTED, Cause.UNKNOWN})
+
+
 class Level(StrEnum):
     """Whose memory limit an OOM kill hit (`memory.events.local`, field `oom`)."""
 

@@ -117,7 +117,7 @@ class CallBody(Body):
         OnEnd.KEEP,
         description="What outlives the main process: killed after 2 s, or kept for up to 30 min.",
     )
-    traceparent: Annotated[str, Field(max_length=55)] | None = Field(
+    traceparent: str | None = Field(
         None, description="The span that it belongs to (W3C TRACEPARENT), for OpenTelemetry."
     )
     place: Literal["peer"] | None = Field(

@@ -9,14 +9,15 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from agentcg.cli.errors import FAILED
 from agentcg.cli.output import note
 
 if TYPE_CHECKING:
     from agentcg.cli.export.gather import Gatherer
     from agentcg.cli.export.items import Item
 
-# What comes while it is read, and what a clock that was put back has before it.
-_AHEAD = 86400.0
+# A clock that was put back has recorded what is to come.
+_EVER = 1e11
 
 
 class Shape(StrEnum):
@@ -61,7 +62,7 @@ def export(
 
     with client() as daemon:
         now = time.time()
-        gatherer = Gatherer(daemon, 0.0, now + _AHEAD, now, note)
+        gatherer = Gatherer(daemon, 0.0, _EVER, now, note)
         items = _items(gatherer, what)
         with saved(file, binary=form is Shape.PARQUET) as out:
             match form:
@@ -73,23 +74,25 @@ def export(
                     _write(csv_lines(items), out)
                 case Shape.PARQUET:
                     parquet(items, out)
+    if gatherer.incomplete:
+        raise typer.Exit(FAILED)
 
 
 def _items(gatherer: "Gatherer", what: str) -> "Iterator[Item]":
-    """What is meant: an open session of that very id, a day, a call, or a closed session."""
+    """What is meant: a day, an open session of that very id, a call, or a closed session."""
     from agentcg.cli.link import find
     from agentcg.cli.times import day
     from agentcg.errors import NotFoundError
 
     daemon = gatherer.daemon
-    if any(view.session.id == what for view in daemon.sessions()):
-        return gatherer.session(what)
-    if what == "self":
-        return gatherer.session(daemon.session(what).session.id)
     meant = day(what)
     if meant is not None:
         _, gatherer.since, gatherer.until = meant
         return gatherer.day()
+    if any(view.session.id == what for view in daemon.sessions()):
+        return gatherer.session(what)
+    if what == "self":
+        return gatherer.session(daemon.session(what).session.id)
     with suppress(NotFoundError):
         # However old: what is listed are the last ones.
         return gatherer.alone(daemon.call(what).call)

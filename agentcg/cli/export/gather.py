@@ -8,7 +8,7 @@ closed between the listing and its turn is left out, said, and the rest goes on.
 import heapq
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from agentcg.cli import past
@@ -25,8 +25,8 @@ EVENTS = 1000
 # How much earlier a piece begins than it has to: the time of day of a sample moves by a
 # millisecond when it is written. What is then seen twice is known again.
 _OVERLAP = 0.01
-# So often a time is split: where it was put back, all may be at one moment.
-_DEPTH = 8
+# A shorter time is not split: where it was put back, all may be at one moment.
+_SHORTEST = _OVERLAP
 # An account does not say how long the call waited for its start, and lingered.
 _LINGER = 1860.0
 
@@ -35,13 +35,17 @@ Read = Callable[[Window], Trace]
 
 @dataclass(slots=True)
 class Gatherer:
-    """Reads a time of sessions and calls. `tell` has words for stderr."""
+    """Reads a time of sessions and calls. `tell` has words for stderr.
+
+    `incomplete`: the daemon has something that it could not tell.
+    """
 
     daemon: Client
     since: float
     until: float
     now: float
     tell: Callable[[str], None]
+    incomplete: bool = False
     _seen: set[tuple[int, Usage]] = field(default_factory=set)
 
     def day(self) -> Iterator[Item]:
@@ -101,7 +105,7 @@ class Gatherer:
     def _course(self, session: str, call: str, read: Read) -> Iterator[Item]:
         """Samples and events of one subject, each once."""
         self._seen = set()
-        for found, since, last in self._pieces(read, self.whole(), last=True):
+        for found, since, last in self._pieces(read):
             fresh = [one for one in found.samples if _key(one.clock, one.usage) not in self._seen]
             for sample in fresh:
                 yield SampleItem(session, call, sample)
@@ -110,30 +114,22 @@ class Gatherer:
                     yield EventItem(event)
             self._seen = {_key(one.clock, one.usage) for one in found.samples}
 
-    def _pieces(
-        self, read: Read, window: Window, *, last: bool, depth: int = 0
-    ) -> Iterator[tuple[Trace, float, float | None]]:
-        """A time in pieces of which the daemon tells all: (answer, begin, end unless the last)."""
-        since, until = window.since or 0.0, window.until or 0.0
-        found = past.patiently(partial(read, replace(window, since=max(0.0, since - _OVERLAP))))
-        whole = found.taken <= len(found.samples) and not found.cut and len(found.events) < EVENTS
-        if whole or depth == _DEPTH:
+    def _pieces(self, read: Read) -> Iterator[tuple[Trace, float, float | None]]:
+        """The time in pieces that the daemon tells whole: (answer, begin, end unless the last)."""
+        left = [(self.since, self.until)]
+        while left:
+            since, until = left.pop()
+            window = Window(max(0.0, since - _OVERLAP), until, POINTS)
+            found = past.patiently(partial(read, window))
+            whole = found.taken <= len(found.samples) and not found.cut
+            whole = whole and len(found.events) < EVENTS
+            if not whole and until - since > _SHORTEST:
+                left += reversed(list(itertools.pairwise(_edges(found, since, until))))
+                continue
             if not whole:
+                self.incomplete = True
                 self.tell(f"{found.session}: more at {until:.0f} than can be told at once")
-            yield found, since, None if last else until
-            return
-        # What was taken says how many pieces it will be; where it is thick they are split again.
-        count = max(2, min(64, 2 * found.taken // POINTS))
-        times = [s.at for s in found.samples] + [e.at for e in found.events]
-        low = min(max(since, min(times)), until)
-        step = (min(max(low, *times), until) - low) / count
-        edges = [since, *(low + step * n for n in range(count + 1)), until]
-        del found, times
-        for begin, end in itertools.pairwise(edges):
-            ends = last and end == until
-            piece = replace(window, since=begin, until=end)
-            if begin < end:
-                yield from self._pieces(read, piece, last=ends, depth=depth + 1)
+            yield found, since, until if left else None
 
     def _accounts(self, session: str) -> Iterator[Account]:
         """Closed calls of a session that were there in the time, whenever they were declared."""
@@ -143,15 +139,28 @@ class Gatherer:
 
     def _item(self, record: Call) -> CallItem:
         ends = record.ended_at or record.closed_at or min(self.until, self.now)
-        return CallItem(record, record.declared_at, max(ends, record.declared_at))
+        end = max(ends, record.declared_at)
+        return CallItem(record, record.declared_at, end, max(end, record.closed_at or end))
 
     def whole(self) -> Window:
         """The time that is asked for."""
         return Window(self.since, self.until, POINTS)
 
 
+def _edges(found: Trace, since: float, until: float) -> list[float]:
+    """Where to split a time: the answer has the newest of it, or not all samples."""
+    times = [one.at for one in found.samples] + [one.at for one in found.events] or [since]
+    low, high = (min(max(since, at), until) for at in (min(times), max(times)))
+    # What was taken says how many pieces it will be; where it is thick they are split again.
+    count = max(2, min(64, 2 * found.taken // POINTS))
+    step = (high - low) / count
+    edges = {since, *(min(low + step * n, until) for n in range(count + 1)), until}
+    return sorted(edges if len(edges) > 2 else {*edges, (since + until) / 2})
+
+
 def _account(one: Account) -> CallItem:
-    return CallItem(one, one.declared_at, one.declared_at + max(0.0, one.wall or 0.0))
+    end = one.declared_at + max(0.0, one.wall or 0.0)
+    return CallItem(one, one.declared_at, end, end)
 
 
 def _key(clock: float, usage: Usage) -> tuple[int, Usage]:

@@ -19,12 +19,14 @@ class SessionItem:
 class CallItem:
     """A call, from when it was declared to its end, or while it is open to when it was read.
 
-    `record` is an account where the daemon has forgotten the rest.
+    `record` is an account where the daemon has forgotten the rest. What outlives its end has
+    samples until it is `closed`.
     """
 
     record: Call | Account
     begin: float
     end: float
+    closed: float
 
     @property
     def session(self) -> str:

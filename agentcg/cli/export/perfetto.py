@@ -14,7 +14,7 @@ from agentcg.cli.export.items import CallItem, EventItem, Item, SampleItem, Sess
 from agentcg.cli.render import escape
 from agentcg.model.call import Call
 from agentcg.model.event import Event, Kind
-from agentcg.model.outcome import Cause
+from agentcg.model.outcome import UNSTOPPED
 from agentcg.model.sample import Sample
 
 _TOLD = {
@@ -26,7 +26,6 @@ _TOLD = {
     Kind.POOL_FULL,
     Kind.PRESSURE,
 }
-_HARMLESS = {Cause.EXITED.value, Cause.SIGNALLED.value, Cause.NEVER_STARTED.value}
 
 
 @dataclass(slots=True)
@@ -67,7 +66,7 @@ class Perfetto:
 
     def _call(self, item: CallItem) -> Iterator[dict[str, Any]]:
         # Calls come latest first: a row is free where all that is in it begins later.
-        free = (n for n, begin in enumerate(self._rows) if begin >= item.end)
+        free = (n for n, begin in enumerate(self._rows) if begin >= item.closed)
         number = next(free, len(self._rows))
         if number == len(self._rows):
             self._rows.append(item.begin)
@@ -86,7 +85,7 @@ class Perfetto:
         }
         for name in ("memory", "CPU"):
             # Else the last value would go on to the next call of the row.
-            yield self._counter(f"{name}, calls {self._row}", item.end, 0)
+            yield self._counter(f"{name}, calls {self._row}", item.closed, 0)
 
     def _sample(self, item: SampleItem) -> Iterator[dict[str, Any]]:
         if item.call != self._subject:
@@ -123,7 +122,7 @@ class Perfetto:
         }
 
     def _instant(self, event: Event) -> Iterator[dict[str, Any]]:
-        killed = event.kind is Kind.CALL_ENDED and event.data.get("cause") not in _HARMLESS
+        killed = event.kind is Kind.CALL_ENDED and event.data.get("cause") not in UNSTOPPED
         if not killed and event.kind not in _TOLD:
             return
         name = f"killed: {event.data.get('cause')}" if killed else event.kind.value
@@ -135,7 +134,7 @@ class Perfetto:
             "pid": self._pid,
             "tid": 0,
             "ts": _micros(event.at),
-            "args": {"call": event.call, "text": escape(event.text), **event.data},
+            "args": {**_data(event), "call": event.call, "text": escape(event.text)},
         }
 
 
@@ -151,6 +150,11 @@ def _about(item: CallItem) -> dict[str, Any]:
         about |= {"cause": end.cause.value, "exit_code": end.exit_code, "peak": end.peak}
         about |= {"cpu": end.cpu, "advice": escape(end.advice)}
     return about
+
+
+def _data(event: Event) -> dict[str, Any]:
+    found = {escape(str(key)): value for key, value in event.data.items()}
+    return {key: escape(v) if isinstance(v, str) else v for key, v in found.items()}
 
 
 def _micros(seconds: float) -> int:

@@ -22,10 +22,14 @@ class Follower:
     """Hands each call that closes to `send`, once; what may be missing is told."""
 
     def __init__(
-        self, send: Callable[[dict[str, Any]], None], drop: Callable[[int, str], None]
+        self,
+        send: Callable[[dict[str, Any]], None],
+        drop: Callable[[int, str], None],
+        begin: float,
     ) -> None:
-        """Nothing is known yet: what is closed at the first connection is of the past."""
-        self._send, self._drop = send, drop
+        """Nothing is known yet: what closed before `begin` is of the past."""
+        self._send, self._drop, self._begin = send, drop, begin
+        self._past = True
         self._known: dict[str, None] = {}
         self._begun = False
 
@@ -37,6 +41,8 @@ class Follower:
         """
         self._sweep(daemon)
         for event in daemon.events(0):
+            # Once only: the time of day may be put back.
+            self._past = self._past and event.at < self._begin
             if event.kind is Kind.LOST:
                 self._sweep(daemon)
             elif event.kind is Kind.CALL_CLOSED and event.call is not None:
@@ -59,6 +65,9 @@ class Follower:
     def _closed(self, daemon: Client, name: str) -> None:
         if name in self._known:
             return
+        if self._past:
+            self._know(name)
+            return
         try:
             self._take(daemon.call(name).call)
         except NotFoundError:
@@ -67,8 +76,11 @@ class Follower:
     def _take(self, call: Call) -> None:
         if call.id in self._known:
             return
-        self._known[call.id] = None
-        if len(self._known) > KNOWN:
-            del self._known[next(iter(self._known))]
+        self._know(call.id)
         if self._begun:
             self._send(span(call))
+
+    def _know(self, name: str) -> None:
+        self._known[name] = None
+        if len(self._known) > KNOWN:
+            del self._known[next(iter(self._known))]

@@ -72,7 +72,10 @@ class Sender:
 
     def _run(self) -> None:
         while batch := self._next():
-            self._deliver(batch)
+            try:
+                self._deliver(batch)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next ones are sent
+                self.drop(len(batch), f"{self._url}: {str(error) or type(error).__name__}")
             with self._changed:
                 if self._end is not None and time.monotonic() > self._end:
                     return
@@ -85,11 +88,16 @@ class Sender:
             return [self._spans.popleft() for _ in range(min(BATCH, len(self._spans)))]
 
     def _deliver(self, batch: Sequence[dict[str, Any]]) -> None:
-        sent, pause = spans.body(batch, self._host), _FIRST
+        sent, pause, away = spans.body(batch, self._host), _FIRST, False
         while True:
             why, again = self._post(sent, len(batch))
             if why is None:
+                if away:
+                    self._tell(f"{self._url} takes spans again")
                 return
+            if again is not None and not away:
+                away = True
+                self._tell(f"{why}; spans wait, {QUEUE} at most")
             if again is None or not self._waited(max(pause, again)):
                 self.drop(len(batch), why)
                 return
@@ -130,5 +138,5 @@ def _refused(answer: httpx2.Response) -> int:
     """How many spans a collector did not take though it answered well."""
     try:
         return max(0, int(answer.json()["partialSuccess"]["rejectedSpans"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return 0

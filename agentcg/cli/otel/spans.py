@@ -10,11 +10,10 @@ from typing import Any
 
 from agentcg import __version__
 from agentcg.model.call import Call
-from agentcg.model.outcome import Cause
+from agentcg.model.outcome import UNSTOPPED
 
 _INTERNAL = 1
 _ERROR = 2
-_FINE = frozenset({Cause.EXITED, Cause.SIGNALLED, Cause.NEVER_STARTED, Cause.UNKNOWN})
 Value = str | int | float | None
 
 
@@ -51,7 +50,7 @@ def span(call: Call) -> dict[str, Any]:
     }
     if above is not None:
         made["parentSpanId"] = above
-    if call.outcome is not None and call.outcome.cause not in _FINE:
+    if call.outcome is not None and call.outcome.cause not in UNSTOPPED:
         made["status"] = {"code": _ERROR, "message": call.outcome.advice}
     return made
 

@@ -128,7 +128,8 @@ def test_a_call_that_closes_during_the_export_is_in_it(server: Running) -> None:
 class Thick:
     """A daemon with so many samples and events that no answer has them all."""
 
-    def __init__(self, samples: int, events: int) -> None:
+    def __init__(self, samples: int, events: int, most: int = 50_000) -> None:
+        self.most = most
         self.samples = [Sample(100 + n / 10, n / 10, True, Usage(n)) for n in range(samples)]
         self.events = [Event(n, 100 + n / 50, Kind.PRESSURE, "s-1") for n in range(events)]
         self.asked = 0
@@ -137,8 +138,8 @@ class Thick:
         self.asked += 1
         since, until = window.since or 0.0, window.until or 1e12
         found = [one for one in self.samples if since <= one.at <= until]
-        cut = len(found) > 50_000
-        found = found[-50_000:]
+        cut = len(found) > self.most
+        found = found[-self.most :]
         told = [one for one in self.events if since <= one.at <= until][-1000:]
         shown = tuple(found[:: max(1, -(-len(found) // window.points))])
         return Trace(SessionId("s-1"), None, None, 0, shown, tuple(told), len(found), cut)
@@ -155,18 +156,33 @@ def test_everything_is_read_once_however_much_it_is(samples: int, events: int) -
     assert thick.asked < 300
 
 
+@pytest.mark.parametrize(("samples", "events"), [(12_000, 0), (1, 20_000)])
+def test_much_more_than_an_answer_is_read_whole(
+    samples: int, events: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentcg.cli.export.gather.POINTS", 40)
+    thick, told = Thick(samples, events, most=1000), list[str]()
+    gatherer = Gatherer(None, 0.0, 1e11, 1e9, told.append)  # type: ignore[arg-type]
+    items = list(gatherer._course("s-1", "", thick.read))
+    assert [one.sample for one in items if isinstance(one, SampleItem)] == thick.samples
+    assert [one.event for one in items if isinstance(one, EventItem)] == thick.events
+    assert told == []
+
+
 def test_what_is_all_at_one_moment_ends_and_is_told() -> None:
     thick, told = Thick(9000, 0), list[str]()
     thick.samples = [replace(one, at=500.0) for one in thick.samples]
     gatherer = Gatherer(None, 0.0, 1e9, 1e9, told.append)  # type: ignore[arg-type]
     assert list(gatherer._course("s-1", "", thick.read))
     assert told
+    assert gatherer.incomplete
+    assert thick.asked < 300
 
 
 def test_overlapping_calls_have_rows_of_their_own() -> None:
     def bar(name: str, begin: float, end: float) -> Item:
         record = Call(CallId(name), HOME, Intent(), Grant(), declared_at=begin)
-        return CallItem(record, begin, end)
+        return CallItem(record, begin, end, end)
 
     items = [SessionItem("s"), bar("c-3", 9, 10), bar("c-2", 5, 9.5), bar("c-1", 0, 5)]
     found = slices("".join(Perfetto().text(iter(items))))

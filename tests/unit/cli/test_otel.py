@@ -82,7 +82,22 @@ def test_what_is_refused_for_now_is_sent_again(collector: Collector) -> None:
     assert collector.attempts == 3
     assert set(collector.paths) == {"/v1/traces"}
     assert {name.lower(): v for name, v in collector.headers[0].items()}["x-key"] == "k"
-    assert told == []
+    assert [line.rpartition("; ")[0] or line for line in told] == [
+        f"{_url(collector.url)} answers 503",
+        f"{_url(collector.url)} takes spans again",
+    ]
+
+
+def test_what_no_client_can_send_is_dropped_and_the_next_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    sender = Sender("http://a..b:1/v1/traces", {}, "h", told.append)
+    for n in (1, 2):
+        sender.put(span(closed(f"c-{n}")))
+        until(lambda n=n: sender.dropped == n, "the loss")  # type: ignore[misc]
+    sender.close()
+    assert "1 spans dropped" in told[0]
 
 
 def test_what_is_refused_for_good_is_told(collector: Collector) -> None:
@@ -148,7 +163,7 @@ def test_calls_are_told_once_and_those_of_the_past_are_not() -> None:
     def send(one: dict[str, Any]) -> None:
         sent.append(attributes(one)["agentcg.call"])
 
-    follower = Follower(send, lambda count, _: lost.append(count))
+    follower = Follower(send, lambda count, _: lost.append(count), 0.0)
     first = Fake([closed("c-0")], [over(5001, "c-0"), over(5002, "c-1"), over(5003, "c-gone")])
     first.more = [closed("c-1")]
     follower.follow(first)  # type: ignore[arg-type]
@@ -167,10 +182,33 @@ def test_calls_are_told_once_and_those_of_the_past_are_not() -> None:
     assert sent[3:] == ["c-4"]
 
 
+def test_what_the_daemon_remembers_of_the_past_is_not_sent() -> None:
+    sent: list[str] = []
+    follower = Follower(
+        lambda one: sent.append(attributes(one)["agentcg.call"]), lambda *_: None, 10.0
+    )
+    fake = Fake([], [over(1, "c-0"), replace(over(2, "c-1"), at=11.0), over(3, "c-2")])
+    fake.more = [closed("c-0"), closed("c-1"), closed("c-2")]  # the last after the clock was put
+    follower.follow(fake)  # type: ignore[arg-type]
+    follower.follow(fake)  # type: ignore[arg-type]
+    assert sent == ["c-1", "c-2"]
+
+
 def test_the_endpoint_and_headers_are_as_opentelemetry_has_them() -> None:
     assert _url("http://h:4318/") == "http://h:4318/v1/traces"
     assert _url("https://h/x/v1/traces") == "https://h/x/v1/traces"
     assert _headers("a=b%20c, d=e=f") == {"a": "b c", "d": "e=f"}
-    for bad in ("h:4318", "ftp://h", "http://", "http://h:x"):
+    for bad in (
+        "h:4318",
+        "ftp://h",
+        "http://",
+        "http://h:x",
+        "http://a..b",
+        "http://h/?a",
+        "http://u:p@h",
+    ):
         with pytest.raises(BadValueError, match="endpoint"):
             _url(bad)
+    for wrong in ("a=%0ab", "=b", "a=\u00fc"):
+        with pytest.raises(BadValueError, match="HEADERS"):
+            _headers(wrong)

@@ -80,7 +80,7 @@ async def test_a_session_learns_nothing_of_others_from_what_was_recorded(tmp_pat
 async def test_a_session_is_metered_from_its_opening_on(tmp_path: Path) -> None:
     async with fleet(tmp_path / "top", tmp_path / "state") as made:
         core, home = made.core, tmp_path / "top/pool/s-1"
-        await metering.opened(core, "s-1", made.session.tree.session)
+        core.meter.open("s-1", await metering.base(core, made.session.tree.session))
         own, other = await Daemon(core).metered()
         assert (own.session, own.memory, own.totals) == ("s-1", 1 << 20, Totals())
         assert (other.session, other.memory) == ("other", 0)
