@@ -13,7 +13,17 @@ def test_a_well_formed_parent_is_kept() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [None, "", GOOD + "\n", "x" + GOOD[1:], "ff" + GOOD[2:], GOOD.replace("a", "0"), GOOD.upper()],
+    [
+        None,
+        "",
+        GOOD + "\n",
+        GOOD + "-x",
+        "x" + GOOD[1:],
+        "ff" + GOOD[2:],
+        GOOD.replace("a", "0"),
+        GOOD.upper(),
+    ],
 )
 def test_what_is_not_is_no_parent(text: str | None) -> None:
     assert parent(text) is None
+    assert CallBody(traceparent=text).intent().traceparent is None
