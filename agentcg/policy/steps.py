@@ -94,23 +94,24 @@ def decide(pool: Pool, shares: Sequence[Share]) -> Mapping[SessionId, int | None
     return {s.session: _settled(pool, s, _target(pool, filled, shares, s, first)) for s in shares}
 
 
-def _fits(pool: Pool, filled: int, shares: Iterable[Share]) -> bool:
+def _fits(pool: Pool, filled: int, shares: Sequence[Share]) -> bool:
     """Whether the pool has slack even for all that the calls' limits allow them."""
     for share in shares:
         if share.most is None:
             return False
         filled += max(0, share.most - share.base)
-    return filled <= pool.slack
+    return filled <= _ends(pool, shares)
 
 
 def _first(pool: Pool, filled: int, shares: Sequence[Share]) -> int | None:
-    """The priority that is held up first; None while nobody has to be.
-
-    What began above `slack` ends one grain below it, so that it does not begin again at once.
-    """
-    ends = pool.slack - (_grain(pool) if any(s.held for s in shares) else 0)
+    """The priority that is held up first; None while nobody has to be."""
     lowest = min((s.priority for s in shares if s.over), default=None)
-    return lowest if filled > ends or _wanted(pool, shares, lowest) else None
+    return lowest if filled > _ends(pool, shares) or _wanted(pool, shares, lowest) else None
+
+
+def _ends(pool: Pool, shares: Iterable[Share]) -> int:
+    """Where slack ends; what began above it ends one grain below, not to begin again at once."""
+    return pool.slack - (_grain(pool) if any(s.held for s in shares) else 0)
 
 
 def _wanted(pool: Pool, shares: Iterable[Share], lowest: int | None) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from agentcg.model.ids import SessionId
@@ -99,6 +99,8 @@ def test_deciding_twice_changes_nothing(pool: Pool, shares: list[Share]) -> None
     assert after(pool, once) == once
 
 
+# All that limits allow fits, just so: found in one of many runs.
+@example([Share(ONE, used=357 * MIB, most=287 * MIB, priority=-50)], 322, [0, -6, -2, 0, 6, 0])
 @given(SHARES, st.integers(0, 600), st.lists(st.integers(-6, 6), max_size=20))
 def test_small_moves_of_the_pool_begin_or_end_holding_once_at_most(
     shares: list[Share], start: int, moves: list[int]
