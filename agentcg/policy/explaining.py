@@ -14,8 +14,9 @@ from agentcg.policy import timeline
 from agentcg.policy.learned import Learned
 
 _SPARE = 1.2  # of the peak: what would have sufficed, with some to spare
-_DECIDED = frozenset(
-    {Kind.CALL_CHANGED, Kind.CALL_FROZEN, Kind.CALL_THAWED, Kind.POOL_FULL, Kind.CALL_STALLED}
+_DECIDED = (
+    *(Kind.CALL_CHANGED, Kind.CALL_FROZEN, Kind.CALL_THAWED),
+    *(Kind.POOL_FULL, Kind.CALL_STALLED),
 )
 _MOST = 20  # decisions told
 

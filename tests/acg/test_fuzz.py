@@ -61,7 +61,8 @@ def test_no_input_does_harm(client: Client, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    assert f"Done {RUNS} runs" in done.stderr
+    # A last batch may go beyond it.
+    assert int(re.findall(r"Done (\d+) runs", done.stderr)[0]) >= RUNS
     # It is worth something only if it gets beyond the answer's head: to records, words, exec.
     covered = int(re.findall(r"DONE +cov: (\d+)", done.stderr)[0])
     print(f"{RUNS} inputs, {covered} edges")
