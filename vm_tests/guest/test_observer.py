@@ -142,12 +142,13 @@ def test_who_asks_for_a_call_gets_that_one(agent: Agent) -> None:
 
 def test_an_announced_command_has_its_own_key_and_wish(agent: Agent) -> None:
     """Codex: its hook tells, its shell is not wrapped; found by the words."""
-    line = f"AGENT_RESOURCE_HINT=pids:77 true; echo $$ > {agent.folder}/said; sleep 60"
-    key = f"{agent.box.name}-said"
+    said = f"said-{time.monotonic_ns()}"  # a key is taken for good, also if this is run again
+    line = f"AGENT_RESOURCE_HINT=pids:77 true; echo $$ > {agent.folder}/{said}; sleep 60"
+    key = f"{agent.box.name}-{said}"
     tool = {"tool_name": "Bash", "tool_input": {"command": line}, "tool_use_id": key}
     agent.announce("codex", session_id="s", hook_event_name="PreToolUse", **tool)
     agent.do("line", line)
-    call = agent.call(agent.placed("said"))
+    call = agent.call(agent.placed(said))
     assert (call.intent.key, call.grant.pids, call.observed) == (key, 77, True)
     agent.box.client.kill(call.id)
 
