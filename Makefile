@@ -10,7 +10,7 @@ BPF := $(patsubst %.c,build/bpf/%.o,$(notdir $(wildcard bpf/*.bpf.c sched_ext/*.
 BPF_TESTS := $(patsubst tests/bpf/%.c,build/bpf-tests/%.o,$(wildcard tests/bpf/*.bpf.c))
 BPF_NEEDS := $(wildcard bpf/*.h sched_ext/*.h) Makefile
 # A test that fails is run once more and, if it passes then, named at the end (docs/decisions/0019-*).
-AGAIN := --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
+AGAIN := -p tests.again --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
 
 .PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu
 

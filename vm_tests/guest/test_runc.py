@@ -144,14 +144,18 @@ def test_an_exec_whose_client_was_killed_goes_too(
 ) -> None:
     box, session = boxed
     line = "sleep 3456 & sleep 3456"
-    with box.start("/bin/sh", "-c", line) as run:
-        leaves = until(lambda: children(box.home / "agentcg.calls"), "the leaf", 60)
-        assert len(leaves) == 1
-        leaf = box.home / "agentcg.calls" / leaves.pop()
-        until(lambda: len(pids(leaf)) > 1, "its processes", 60)
-        until(lambda: _oom_score(pids(leaf)[0]) >= 500, "their score", 60)
+    # What ran before it goes a moment after its client.
+    until(lambda: children(box.home / "agentcg.calls") == set(), "no leaf to be there", 60)
+    run = box.start("/bin/sh", "-c", line)
+    try:
+        (leaf,) = until(lambda: children(box.home / "agentcg.calls"), "the leaf", 60)
+        held = box.home / "agentcg.calls" / leaf
+        until(lambda: len(pids(held)) > 1, "its processes", 60)
+        until(lambda: _oom_score(pids(held)[0]) >= 500, "their score", 60)
         time.sleep(5)  # for what takes half a second and a look through /proc, on a slow machine
+    finally:
         run.kill()
+        run.wait()
     (call,) = until(lambda: calls_of(client, session, line), "its end", 60)
     assert call.outcome is not None
     assert call.outcome.cause is Cause.ORPHANED
