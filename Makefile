@@ -70,10 +70,11 @@ unit: setup
 	@command -v dbus-daemon >/dev/null || tools/need dbus-daemon
 	$(BIN)/coverage run -m pytest -q $(AGAIN) -n logical --dist loadfile tests/unit tests/acg
 
-# The real kernel without a VM: a private cgroup2 mount in a cgroup namespace of its own.
+# The real kernel without a VM: two workers, each in a cgroup namespace with a cgroup2 mount of its own.
 root: setup
 	@command -v node >/dev/null || tools/need nodejs
-	tools/in-cgroup $(BIN)/coverage run -m pytest -q $(AGAIN) tests/root -m root --durations=10
+	$(BIN)/coverage run -m pytest -q $(AGAIN) --tx '2*popen//python=tools/in-cgroup $(BIN)/python' --dist worksteal \
+	    tests/root -m root --durations=10
 
 # The full sizes of what `make root` and `make vm` show in small.
 soak: wheel
