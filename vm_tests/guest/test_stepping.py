@@ -65,10 +65,8 @@ def test_with_steps_the_low_one_waits_and_the_high_one_runs_through(pair: Pair) 
         assert _knob(pair.low) != "max"
         until(lambda: tier_of(pair.low.client) == "T0", "the next daemon", 120)
         assert _held_at(pair.low) < POOL_SIZE - 180 * MIB
-        assert run.stdin is not None
-        run.stdin.write("150\n")
-        run.stdin.flush()
-        assert run.wait(60) == 0
+        run.communicate("150\n", timeout=60)
+        assert run.returncode == 0
         # Only now is there room: the hog, which nobody killed, comes to its end.
         assert hog.stdout is not None
         assert hog.stdout.readline() == "grown\n"

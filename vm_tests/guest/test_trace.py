@@ -62,7 +62,7 @@ def _most(mib: int) -> float:
 
 def test_the_recorded_peak_of_a_staircase_is_the_kernels(box: Sandbox) -> None:
     found = _course(
-        box, "stairs", (0, 40, 0), (1500, 120, 0), (3500, 300, 0), (6000, 80, 0), (7500, 80, 0)
+        box, "stairs", (0, 40, 0), (3000, 120, 0), (6000, 300, 0), (9000, 80, 0), (12000, 80, 0)
     )
     assert found.call is not None
     assert found.call.outcome is not None

@@ -20,7 +20,7 @@ PIDS = (
     "except RuntimeError: print(n, flush=True)\n"
     "import os; os._exit(0)"
 )
-SPIN = "while True: pass"
+SPIN = "import os\nos.sched_setaffinity(0, {0})\nwhile True: pass"
 DECLARED = (ACG, "run", "--")
 
 
@@ -54,11 +54,10 @@ def test_who_declares_gets_more(agents: tuple[Box, Box]) -> None:
 
 
 def test_cpu_goes_to_calls_first_and_equally_to_sessions(agents: tuple[Box, Box]) -> None:
-    """Two CPUs, and as many busy processes in each of three cgroups.
+    """Two busy processes in each of three cgroups, on one CPU: between two, balancing decides too.
 
     Between containers the engine's weights decide, which are alike: not declaring gains nothing.
-    Within one, undeclared work yields to calls once its credit is spent; how exactly, the
-    scheduler's balancing of so few CPUs shows only over many seconds.
+    Within one, undeclared work yields to calls once its credit is spent.
     """
     open_, silent = agents
     burn = ("/bin/sh", "-c", f'{PYTHON3} -c "$0" & {PYTHON3} -c "$0"', SPIN)
