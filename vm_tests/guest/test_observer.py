@@ -155,19 +155,20 @@ def test_an_announced_command_has_its_own_key_and_wish(agent: Agent) -> None:
 
 def test_a_typed_line_is_the_one_announcement_that_waits(agent: Agent) -> None:
     """OpenHands: typed into a shell that stays; its first program is found by the time."""
-    key = f"{agent.box.name}-typed"
+    first, more = f"typed-{time.monotonic_ns()}", f"more-{time.monotonic_ns()}"
+    key = f"{agent.box.name}-{first}"
     tool = {"tool_name": "Bash", "tool_input": {"command": "make test"}, "tool_use_id": key}
     agent.announce("codex", session_id="s", hook_event_name="PreToolUse", **tool)
-    said = [f"{sys.executable} -c '{SAY}' > {agent.folder}/{name}" for name in ("typed", "more")]
+    said = [f"{sys.executable} -c '{SAY}' > {agent.folder}/{name}" for name in (first, more)]
     agent.do("typed", "; ".join(said))
-    leaf = agent.placed("typed")
+    leaf = agent.placed(first)
     call = agent.call(leaf)
     assert call.intent.key == key
-    os.kill(agent.pid("typed"), signal.SIGTERM)
-    assert agent.placed("more") == leaf
+    os.kill(agent.pid(first), signal.SIGTERM)
+    assert agent.placed(more) == leaf
     agent.announce("codex", session_id="s", hook_event_name="PostToolUse", **tool)
     assert agent.call(leaf).outcome is None
-    os.kill(agent.pid("more"), signal.SIGTERM)
+    os.kill(agent.pid(more), signal.SIGTERM)
     over = until(lambda: agent.call(leaf).outcome, "its end", 30)
     assert (over.exit_code, over.signal) == (None, None)
 
