@@ -70,9 +70,10 @@ class _Asking:
     def course(self, read: Reader, session: str, call: str | None) -> Iterator[Record]:
         """The samples of a call or session, and its events."""
         samples: list[Sample] = []
-        last = None
+        last = limit = None
         try:
             for piece in self._pieces(read, self.since, self.until):
+                limit = None if call else piece.limit
                 new = [event for event in piece.events if (event.at, event.seq) not in self.known]
                 self.known |= {(event.at, event.seq) for event in new}
                 yield from new
@@ -82,12 +83,12 @@ class _Asking:
                         samples.append(one)
                     last = one.at, one.usage
                 while len(samples) >= STRETCH:
-                    yield Course(session, call, tuple(samples[:STRETCH]))
+                    yield Course(session, call, tuple(samples[:STRETCH]), limit)
                     del samples[:STRETCH]
         except NotFoundError as error:
             self.tell(f"left out: {error.message}")
         if samples:
-            yield Course(session, call, tuple(samples))
+            yield Course(session, call, tuple(samples), limit)
 
     def _pieces(self, read: Reader, since: float, until: float) -> Iterator[Trace]:
         """Traces of stretches that are short enough to be told whole, in order."""

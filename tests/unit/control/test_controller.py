@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agentcg.api.controller import Caller, Peer, Role
-from agentcg.control import metering
+from agentcg.control import metering, sessions
 from agentcg.control.controller import Daemon
 from agentcg.control.core import Core
 from agentcg.control.journal import Journal
@@ -16,6 +16,7 @@ from agentcg.control.state import LiveCall, LiveSession, State
 from agentcg.errors import DeniedError, NotFoundError
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.call import Call, CallState
+from agentcg.model.event import Kind
 from agentcg.model.grant import Grant
 from agentcg.model.host import Host
 from agentcg.model.ids import CallId, SessionId
@@ -75,6 +76,21 @@ async def test_a_session_learns_nothing_of_others_from_what_was_recorded(tmp_pat
             await door.recorded(own, SessionId("s-2"), Window(), None)
         with pytest.raises(DeniedError):
             await door.accounts(Caller(Role.NOBODY, peer), None, Window(), None)
+
+
+async def test_the_limit_of_a_closed_session_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fleet(tmp_path / "top", tmp_path / "state") as made:
+        door, admin, name = Daemon(made.core), Caller(Role.ADMIN, Peer(-1, 1, 0)), SessionId("s-1")
+        made.core.recorder.begin()
+        made.core.tell(Kind.SESSION_OPENED, "", session=name)
+        # As it is at its end, whatever it was when it was opened.
+        made.session.record = replace(made.session.record, limit=1)
+        made.session.limit = 77
+        monkeypatch.setattr(sessions, "_leave", lambda *_: None)
+        await sessions.close(made.core, made.session)
+        assert (await door.session_trace(admin, name, Window(0.0))).limit == 77
 
 
 async def test_a_session_is_metered_from_its_opening_on(tmp_path: Path) -> None:

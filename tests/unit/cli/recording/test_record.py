@@ -20,7 +20,7 @@ from agentcg.model.intent import Intent
 from agentcg.model.trace import Recorded, Trace, Window
 from tests.unit.api.fake import HOME, Running
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.courses import AT, course
+from tests.unit.cli.courses import AT, MIB, course
 
 TRACE = course()
 
@@ -83,7 +83,7 @@ def test_of_a_closed_session_every_part_is_there_also_behind_an_empty_one(
         inside = [s for s in TRACE.samples if begin <= s.at <= end and session == "s-gone"]
         if not inside:
             raise NotFoundError(f"session {session!r}: nothing is remembered")
-        return Trace(session, None, None, 0, tuple(inside[: window.points]), (), len(inside))
+        return Trace(session, None, MIB, 0, tuple(inside[: window.points]), (), len(inside))
 
     monkeypatch.setattr(one.controller, "session_trace", session_trace)
     said: list[str] = []
@@ -91,6 +91,7 @@ def test_of_a_closed_session_every_part_is_there_also_behind_an_empty_one(
         found = list(gather.records(daemon, AT - 3600, AT + 61, said.append))
     gone = [r for r in found if isinstance(r, Course) and r.session == "s-gone"]
     assert [s for course in gone for s in course.samples] == list(TRACE.samples)
+    assert {course.limit for course in gone} == {MIB}
     assert said == ["left out: session 's-home': nothing is remembered"]
 
 
