@@ -111,6 +111,17 @@ def test_a_day_has_closed_calls_and_sessions_and_goes_on_where_one_is_forgotten(
     assert cli("export", "2026-02-30")[0] == 2
 
 
+def test_a_session_that_is_named_like_a_day_or_a_call_can_be_meant(
+    cli: Run, server: Running
+) -> None:
+    for name in ("2026-11-22", "c-aaaa2222"):
+        home = server.controller.kept[HOME]
+        server.controller.kept[SessionId(name)] = replace(home, id=SessionId(name))
+        code, out, err = cli("export", f"session:{name}", "--format", "jsonl")
+        assert (code, err) == (0, "")
+        assert json.loads(out.splitlines()[0]) == {"type": "session", "session": name}
+
+
 def test_a_call_that_closes_during_the_export_is_in_it(server: Running) -> None:
     control = server.controller
     with Client(server.admin) as daemon:
