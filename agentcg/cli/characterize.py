@@ -127,8 +127,9 @@ def _print(found: "Fleet") -> None:
         f"In calls {_share(found.in_calls)} of the time, {_share(found.cpu_of_calls)} of the CPU "
         f"time and {_share(found.burst_in_calls)} of the time in bursts."
     )
+    bursts = found.tasks_with_bursts if found.mean.count else NONE
     output.line(
-        f"Of {len(found.tasks)} tasks {found.tasks_with_bursts} have bursts and "
+        f"Of {len(found.tasks)} tasks {bursts} have bursts and "
         f"{found.tasks_with_retries} retry groups, which took {_share(found.retried)} of the time "
         f"in calls; memory moved faster than 100 MiB/s in {_share(found.fast)} of the time."
     )
@@ -173,7 +174,7 @@ def _of_task(one: "TaskFigures") -> Sequence[str]:
         _size(one.mean),
         size(one.peak),
         NONE if ratio is None else f"{ratio:.1f}x",
-        str(len(one.bursts)),
+        NONE if one.mean is None else str(len(one.bursts)),
         str(len(one.retries)),
     )
 
