@@ -248,7 +248,7 @@ def _row(one: "KindStats") -> Sequence[str]:
         str(one.calls),
         str(one.failed),
         str(one.oom),
-        *(size(None if value is None else round(value)) for value in _three(one.peak)),
+        *(size(value) for value in _three(one.peak)),
         *(span(value) for value in (one.wall.p50, one.wall.p90)),
         shares,
     )

@@ -84,6 +84,7 @@ def _items(gatherer: "Gatherer", what: str) -> "Iterator[Item]":
     from agentcg.cli.link import find
     from agentcg.cli.times import SESSION, day
     from agentcg.errors import NotFoundError
+    from agentcg.model.trace import Window
 
     daemon = gatherer.daemon
     meant = day(what)
@@ -102,7 +103,7 @@ def _items(gatherer: "Gatherer", what: str) -> "Iterator[Item]":
         with suppress(NotFoundError):
             return gatherer.alone(find(daemon, what).call)
     # A session that is closed, or nothing: the daemon says which.
-    daemon.session_trace(name, gatherer.whole())
+    daemon.session_trace(name, Window(gatherer.since, gatherer.until))
     return gatherer.session(name)
 
 

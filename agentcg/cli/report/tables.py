@@ -19,7 +19,7 @@ def totals(made: Material) -> Markup:
     ended = sum(one.cause in BY_ITSELF for one in known)
     # Without the memory controller no call's peak is known.
     measured = not known or any(one.peak is not None for one in known)
-    wasted = round(sum(map(intents.wasted, known)) / 3600)
+    wasted = sum(map(intents.wasted, known)) / 3600
     figures = (
         ("sessions", str(len(made.sessions))),
         ("closed calls", str(len(known))),
@@ -45,7 +45,7 @@ def sessions(made: Material) -> Markup:
         row[3] = max(row[3], one.peak or 0)
     ranked = sorted(rows.items(), key=lambda item: (-item[1][1], -item[1][0], item[0]))
     shown = [
-        (name, f"{calls:.0f}", f"{bad:.0f}", span(cpu), size(round(peak) or None))
+        (name, f"{calls:.0f}", f"{bad:.0f}", span(cpu), size(peak or None))
         for name, (calls, bad, cpu, peak) in ranked[:_SESSIONS]
     ]
     note = _left(len(ranked), len(shown))

@@ -28,8 +28,7 @@ from tests.unit.cli.courses import AT, MIB, course
 @pytest.fixture(autouse=True)
 def recorded(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session of a minute, of whose samples an answer has a few."""
-    monkeypatch.setattr("agentcg.cli.past.SAMPLES", 100)
-    monkeypatch.setattr("agentcg.cli.past.SHORTEST", 1.0)
+    monkeypatch.setattr("agentcg.cli.pieces.POINTS", 100)
     whole = replace(course(), call=None)
 
     async def session_trace(caller: Caller, session: SessionId, window: Window) -> Trace:
