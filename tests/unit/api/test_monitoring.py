@@ -70,7 +70,7 @@ def test_a_daemon_that_is_gone_is_told_of_in_the_job_that_the_documents_name() -
     (down,) = (rule["expr"] for rule in rules() if rule["alert"] == "AgentcgDown")
     job = re.fullmatch(r'up\{job="(\w+)"\} == 0', down)
     assert job is not None
-    assert f"Call that job `{job[1]}`" in (FILES.parents[1] / "docs/howto.md").read_text()
+    assert f"Call that job `{job[1]}`" in (FILES.parents[1] / "docs/howto/export.md").read_text()
 
 
 def test_each_alert_has_a_severity_and_a_summary() -> None:
