@@ -116,6 +116,20 @@ def accounts(
     return _newest_first(found.values())[:most]
 
 
+def account(store: Store, call: str) -> Account | None:
+    """What is known of a closed call."""
+    store.settle()
+    rows, _ = store.unwritten("", "")
+    for row in reversed(rows):
+        if isinstance(row, Account) and row.call == call:
+            return row
+    for path in _files(store):
+        with _left_out(store, path), dayfile.reading(path) as db:
+            for found in dayfile.account(db, call):
+                return found
+    return None
+
+
 def _newest_first(found: Iterable[Account]) -> list[Account]:
     return sorted(found, key=lambda one: (one.declared_at, one.call), reverse=True)
 

@@ -66,21 +66,20 @@ class Gatherer:
         """A call with its samples; its events are among those of its session."""
         name = _name(listed)
         try:
-            record = self.daemon.call(name).call
+            item = self._item(self.daemon.call(name).call)
         except NotFoundError:
-            if isinstance(listed, Account) and (item := _account(listed)).end >= self.since:
-                yield item
-            self.tell(f"call {name}: its record is no longer kept, its samples are left out")
-            return
-        item = self._item(record)
+            self.tell(f"call {name}: its record is no longer kept")
+            if not isinstance(listed, Account):
+                return
+            item = _account(listed)
         if item.end < self.since:
             return
         yield item
-        course = self._course(record.session, record.id, partial(self.daemon.call_trace, record.id))
+        course = self._course(listed.session, name, partial(self.daemon.call_trace, name))
         try:
             yield from (one for one in course if not isinstance(one, EventItem))
         except NotFoundError:
-            self.tell(f"call {name}: was forgotten while it was read, its samples are left out")
+            self.tell(f"call {name}: its samples are forgotten and left out")
 
     def alone(self, record: Call) -> Iterator[Item]:
         """One call with its samples and events."""

@@ -97,17 +97,22 @@ def test_a_day_has_closed_calls_and_sessions_and_goes_on_where_one_is_forgotten(
     control.past_calls.recorded += [Recorded(HOME, begin, end)]
     control.past_calls.accounts += [
         account("c-old", begin + 50),
+        account("c-lost", begin + 60),
         account("c-eve", begin - 9),
         account("c-ago", begin - 9000),
         account("c-aaaa2222", AT),
     ]
+    control.traces["c-old"] = course()
     code, out, err = cli("export", DAY, "--format", "jsonl")
     assert code == 0
     assert "s-gone: nothing of it is recorded" in err
     assert "c-old: its record is no longer kept" in err
     lines = [json.loads(line) for line in out.splitlines()]
     calls = [one["call"] for one in lines if one["type"] == "call"]
-    assert sorted(calls) == ["c-aaaa2222", "c-old"]  # the others were over before that day
+    # The others were over before that day.
+    assert sorted(calls) == ["c-aaaa2222", "c-lost", "c-old"]
+    assert "c-lost: its samples are forgotten and left out" in err
+    assert sum(one["type"] == "sample" and one["call"] == "c-old" for one in lines) == 600
     assert cli("export", "2026-02-30")[0] == 2
 
 

@@ -50,6 +50,22 @@ def test_pages_have_each_call_once_though_it_closed_days_after_it_was_declared(
         assert pages(one, most) == ["c-4", "c-3", "c-6", "c-2", "c-1", "c-5"]
 
 
+def test_an_account_is_found_by_its_call_in_whichever_file_and_in_none_yet(bench: Bench) -> None:
+    for days in (-1, 0):
+        bench.ahead = days * DAY
+        one = bench.open()
+        one.note(account(-days, 5.0))
+        written(one)
+        one.close()
+    one = bench.open()
+    one.note(account(2, 6.0))
+    for n in range(3):
+        found = recall.account(one, f"c-{n}")
+        assert found is not None
+        assert found.call == f"c-{n}"
+    assert recall.account(one, "c-9") is None
+
+
 def test_sessions_are_listed_by_what_is_recorded_of_themselves(bench: Bench) -> None:
     one = bench.open()
     for n in range(20):
