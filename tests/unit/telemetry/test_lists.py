@@ -90,6 +90,17 @@ def test_sessions_are_listed_by_what_is_recorded_of_themselves(bench: Bench) -> 
         written(one)
 
 
+def test_a_session_lasts_to_its_last_sample_though_that_is_in_no_file(bench: Bench) -> None:
+    one = bench.open()
+    one.put("s-1", "", sample(0, at=1000.0))
+    one.put("s-1", "", sample(50, at=1000.0))
+    (found,) = recall.recorded(one, None, EVER)
+    assert (found.session, found.since) == ("s-1", sample(0, at=1000.0).at)
+    assert found.until == sample(50, at=1000.0).at > found.since
+    assert recall.recorded(one, "s-2", EVER) == []
+    assert recall.recorded(one, None, Span(0.0, 10.0)) == []
+
+
 def test_a_damaged_file_costs_no_other(bench: Bench) -> None:
     for days in (-1, 0):
         bench.ahead = days * DAY
