@@ -83,7 +83,7 @@ soak: wheel
 	$(BIN)/python -m vm_tests test --soak --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
 
 # What a call costs, here or (VM=1) in the VM beside systemd-run and docker exec. Figures go to
-# docs/benchmarks.md by hand: who reads them should have seen them.
+# docs/benchmarks by hand: who reads them should have seen them.
 bench-calls: $(if $(VM),wheel,setup)
 	$(if $(VM),$(BIN)/python -m vm_tests bench calls,tools/in-cgroup $(BIN)/python -m tests.bench.calls)
 

@@ -45,7 +45,10 @@ OneSession = Annotated[SessionId | None, Depends(_one_session)]
 async def call_trace(
     controller: TheController, caller: TheCaller, call: TheCall, window: TheWindow
 ) -> Trace:
-    """Read what a call used over time, and its events; also when it is over."""
+    """Read what a call used over time, and its events; also when it is over.
+
+    Of one that is forgotten otherwise (`journal.keep`) the record has what its account has.
+    """
     return await controller.call_trace(caller, call, window)
 
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from agentcg.cli import output, past
+from agentcg.cli import output, past, pieces
 from agentcg.cli.output import Sheet
 from agentcg.cli.render import NONE, size, span
+from agentcg.errors import NotFoundError
 
 if TYPE_CHECKING:
     from agentcg.client import Client
     from agentcg.model.character import ClassFigures, Fleet, TaskFigures
     from agentcg.model.ids import SessionId
     from agentcg.model.sample import Sample
-    from agentcg.model.trace import Recorded, Spread, Trace
+    from agentcg.model.trace import Spread
 
 T = TypeVar("T")
 
@@ -96,27 +97,16 @@ def _courses(
 ) -> "Iterator[tuple[SessionId, Sequence[Sample]]]":
     """The samples of all sessions, or of one, of which there still are any."""
     for one in past.sessions(daemon, begin, past.EVER, session):
-        found = _course(daemon, one)
-        if not found.known:
+        read = partial(daemon.session_trace, one.session)
+        try:
+            # What comes while it is read is of the next time.
+            found = pieces.course(read, one.since, one.until)
+        except NotFoundError:
             output.note(f"session {one.session}: its samples are not remembered any more; left out")
             continue
-        if found.cut:
-            output.note(
-                f"session {one.session}: too many samples; the oldest of a minute are left out"
-            )
+        if not found.whole:
+            output.note(f"session {one.session}: {pieces.LEFT_OUT}")
         yield one.session, found.samples
-
-
-def _course(daemon: "Client", one: "Recorded") -> past.Course:
-    """A session in that time, with all its samples: none stands for others."""
-    from agentcg.model.trace import Window
-
-    def enough(found: "Trace") -> bool:
-        return found.taken <= past.SAMPLES and not found.cut
-
-    # What comes while it is read is of the next time.
-    window = Window(one.since, one.until, past.SAMPLES)
-    return past.course(partial(daemon.session_trace, one.session), window, enough)
 
 
 def _print(found: "Fleet") -> None:
@@ -127,8 +117,9 @@ def _print(found: "Fleet") -> None:
         f"In calls {_share(found.in_calls)} of the time, {_share(found.cpu_of_calls)} of the CPU "
         f"time and {_share(found.burst_in_calls)} of the time in bursts."
     )
+    bursts = found.tasks_with_bursts if found.mean.count else NONE
     output.line(
-        f"Of {len(found.tasks)} tasks {found.tasks_with_bursts} have bursts and "
+        f"Of {len(found.tasks)} tasks {bursts} have bursts and "
         f"{found.tasks_with_retries} retry groups, which took {_share(found.retried)} of the time "
         f"in calls; memory moved faster than 100 MiB/s in {_share(found.fast)} of the time."
     )
@@ -159,7 +150,7 @@ def _of_class(one: "ClassFigures") -> Sequence[str]:
         str(one.calls),
         _share(one.share),
         *(span(value) for value in (wall.p50, wall.p90, wall.most)),
-        *(_size(value) for value in (peak.p50, peak.p90, peak.most)),
+        *(size(value) for value in (peak.p50, peak.p90, peak.most)),
     )
 
 
@@ -170,10 +161,10 @@ def _of_task(one: "TaskFigures") -> Sequence[str]:
         span(one.seconds),
         _share(one.in_calls / one.seconds if one.seconds else None),
         str(one.calls),
-        _size(one.mean),
+        size(one.mean),
         size(one.peak),
         NONE if ratio is None else f"{ratio:.1f}x",
-        str(len(one.bursts)),
+        NONE if one.mean is None else str(len(one.bursts)),
         str(len(one.retries)),
     )
 
@@ -183,7 +174,7 @@ def _times(one: "Spread") -> Sequence[str]:
 
 
 def _sizes(one: "Spread") -> Sequence[str]:
-    return str(one.count), *(_size(value) for value in _quantiles(one))
+    return str(one.count), *(size(value) for value in _quantiles(one))
 
 
 def _plain(one: "Spread", unit: str) -> Sequence[str]:
@@ -193,10 +184,6 @@ def _plain(one: "Spread", unit: str) -> Sequence[str]:
 
 def _quantiles(one: "Spread") -> "tuple[float | None, ...]":
     return one.p50, one.p90, one.p99, one.most
-
-
-def _size(value: float | None) -> str:
-    return size(None if value is None else round(value))
 
 
 def _share(value: float | None) -> str:

@@ -99,7 +99,7 @@ def _memory(trace: Trace, begin: float, end: float, width: int, glyphs: Glyphs) 
     if 0 < trace.guarantee <= top:
         lines.append(Line(trace.guarantee, "guarantee", "green", solid=False))
     columns = plot.columns_of(points, begin, end, width)
-    return plot.draw(columns, lines, height=_MEMORY_ROWS, top=top, label=_bytes, glyphs=glyphs)
+    return plot.draw(columns, lines, height=_MEMORY_ROWS, top=top, label=size, glyphs=glyphs)
 
 
 def _cpu(trace: Trace, begin: float, end: float, width: int, glyphs: Glyphs) -> Sequence[Cells]:
@@ -179,10 +179,6 @@ def _events(marks: Sequence[Mark], *, alone: bool) -> Iterator[str]:
 
 def _clock(at: float) -> str:
     return datetime.datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
-
-
-def _bytes(value: float) -> str:
-    return size(round(value))
 
 
 def _cores(value: float) -> str:

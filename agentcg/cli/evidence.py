@@ -48,14 +48,10 @@ def _timeline(found: Explanation) -> Iterator[str]:
 
 
 def _bound(one: Bound) -> Sequence[str]:
-    show = _number if one.knob.startswith(("pids", "cpu")) else _bytes
+    show = _number if one.knob.startswith(("pids", "cpu")) else size
     if one.knob == "deadline":
         show = span
     return one.knob, show(one.granted), show(one.used), one.source, one.enforced or NONE
-
-
-def _bytes(value: float | None) -> str:
-    return size(None if value is None else round(value))
 
 
 def _number(value: float | None) -> str:

@@ -19,9 +19,9 @@ def escape(text: str) -> str:
     )
 
 
-def size(value: int | None) -> str:
+def size(value: float | None) -> str:
     """Bytes, or a dash."""
-    return NONE if value is None else units.format_bytes(value)
+    return NONE if value is None else units.format_bytes(round(value))
 
 
 def span(value: float | None) -> str:

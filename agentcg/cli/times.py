@@ -9,6 +9,8 @@ from agentcg.errors import BadValueError
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 TODAY = "today"
+# Before the id of a session that reads as a day; no id has a colon.
+SESSION = "session:"
 
 
 def moment(text: str, now: float) -> float:

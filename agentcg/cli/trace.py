@@ -130,17 +130,21 @@ def _reader(daemon: "Client", what: str) -> "Reader":
     """What reads the trace of that: an open session of that very id, else a call."""
     from agentcg.cli.link import find
     from agentcg.errors import NotFoundError
+    from agentcg.model.trace import Window
 
     if any(view.session.id == what for view in daemon.sessions()):
         return partial(daemon.session_trace, what)
     with contextlib.suppress(NotFoundError):
         # However old: what is listed are the last ones.
         return partial(daemon.call_trace, daemon.call(what).call.id)
-    try:
+    with contextlib.suppress(NotFoundError):
         return partial(daemon.call_trace, find(daemon, what).call.id)
-    except NotFoundError:
-        # A session that is closed, or nothing: the daemon says which.
-        return partial(daemon.session_trace, what)
+    with contextlib.suppress(NotFoundError):
+        # Its record is forgotten, its trace is not.
+        daemon.call_trace(what, Window(points=1))
+        return partial(daemon.call_trace, what)
+    # A session that is closed, or nothing: the daemon says which.
+    return partial(daemon.session_trace, what)
 
 
 def _print(found: "Trace", form: Shape) -> None:
@@ -248,7 +252,7 @@ def _row(one: "KindStats") -> Sequence[str]:
         str(one.calls),
         str(one.failed),
         str(one.oom),
-        *(size(None if value is None else round(value)) for value in _three(one.peak)),
+        *(size(value) for value in _three(one.peak)),
         *(span(value) for value in (one.wall.p50, one.wall.p90)),
         shares,
     )

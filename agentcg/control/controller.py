@@ -8,6 +8,7 @@ from agentcg.control import (
     closing,
     execing,
     explaining,
+    forgotten,
     hooking,
     identity,
     metering,
@@ -139,7 +140,8 @@ class Daemon:
         return viewing.closed(record) if live is None else await viewing.call(self._core, live)
 
     async def call_trace(self, caller: Caller, call: CallId, window: Window) -> Trace:
-        return await showing.call(self._core, self._record(caller, call), window, caller.session)
+        record = await self._remembered(caller, call)
+        return await showing.call(self._core, record, window, caller.session)
 
     async def explanation(self, caller: Caller, call: CallId) -> Explanation:
         viewer = Viewer(caller.session, caller.call)
@@ -259,6 +261,18 @@ class Daemon:
         if record is None or not self._sees_call(caller, record):
             raise _unknown(call)
         return record
+
+    async def _remembered(self, caller: Caller, call: CallId) -> Call:
+        """The record of a call that the caller may see, also if only traces are left of it."""
+        try:
+            return self._record(caller, call)
+        except NotFoundError:
+            if caller.role not in (Role.ADMIN, Role.SESSION):
+                raise
+            record = await forgotten.record(self._core, call, caller.session)
+            if record is None or not self._sees_call(caller, record):
+                raise
+            return record
 
     def _open_call(self, caller: Caller, call: CallId) -> LiveCall:
         self._record(caller, call)

@@ -92,13 +92,18 @@ class Journal:
         """Calls that were open when the daemon last wrote, oldest first."""
         return self._read(_CALL, "SELECT record FROM call WHERE open = 1 ORDER BY declared_at")
 
+    def session(self, session_id: str) -> Session | None:
+        """The last session of that id, if it is still remembered."""
+        return self._one(_SESSION, "SELECT record FROM session WHERE id = ?", (session_id,))
+
     def call(self, call_id: str) -> Call | None:
         """Any call that is still remembered."""
-        return self._one("SELECT record FROM call WHERE id = ?", (call_id,))
+        return self._one(_CALL, "SELECT record FROM call WHERE id = ?", (call_id,))
 
     def call_by_key(self, session: str, key: str) -> Call | None:
         """The last call that a session declared under the harness's own id `key`."""
         return self._one(
+            _CALL,
             "SELECT record FROM call WHERE session = ? AND key = ? "
             "ORDER BY declared_at DESC LIMIT 1",
             (session, key),
@@ -112,8 +117,8 @@ class Journal:
             (limit,),
         )
 
-    def _one(self, sql: str, values: tuple[str, ...]) -> Call | None:
-        return next(iter(self._read(_CALL, sql, values)), None)
+    def _one(self, adapter: TypeAdapter[T], sql: str, values: tuple[str, ...]) -> T | None:
+        return next(iter(self._read(adapter, sql, values)), None)
 
     def _read(
         self, adapter: TypeAdapter[T], sql: str, values: tuple[str | int, ...] = ()

@@ -92,8 +92,9 @@ async def enlist(core: Core, record: Session, session_tree: tree.Tree) -> LiveSe
     if record.founders is None:
         founders = await core.blocking(capping.founders, session_tree.agent)
         record = replace(record, founders=founders)
-    live = LiveSession(record, session_tree, cpus=frozenset())
-    live.cpus, live.limit = await core.blocking(capping.bounds, core, session_tree, record)
+    cpus, limit = await core.blocking(capping.bounds, core, session_tree, record)
+    record = replace(record, limit=limit)
+    live = LiveSession(record, session_tree, cpus, limit)
     if record.observe_only is None:
         await capping.recap(core, live)
     base = await metering.base(core, session_tree.session)
@@ -142,7 +143,7 @@ async def close(core: Core, live: LiveSession) -> None:
         core.state.drop_session(live)
         core.meter.close(live.record.id)
         live.tree.close()
-        core.journal.put_session(live.record, is_open=False)
+        core.journal.put_session(replace(live.record, limit=live.limit), is_open=False)
     core.tell(Kind.SESSION_CLOSED, "", session=live.record.id)
 
 

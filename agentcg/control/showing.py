@@ -69,7 +69,7 @@ async def session(
     if live is not None and asker is not None:
         # A session of the same name may have been before it: that is another's business.
         span = Span(max(span.since, live.record.created_at), span.until)
-    limit = None if live is None else live.limit
+    limit = _closed_limit(core, name) if live is None else live.limit
     async with core.recalling.turn(asker):
         found = await core.blocking(_session, store, name, span, limit, window.points)
     if live is None and not found.taken and not found.events:
@@ -77,6 +77,11 @@ async def session(
             f"session {name[:80]!r}: not open, and of that time nothing is remembered of it"
         )
     return found
+
+
+def _closed_limit(core: Core, name: SessionId) -> int | None:
+    record = core.journal.session(name)
+    return None if record is None else record.limit
 
 
 def _session(store: Store, name: SessionId, span: Span, limit: int | None, points: int) -> Trace:

@@ -4,7 +4,6 @@ import ctypes
 import errno
 import fcntl
 import math
-import os
 import struct
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Self
 
 from agentcg.errors import BadValueError, BpfError
 from agentcg.kernel import libbpf
+from agentcg.kernel.bpf_handle import Handle
 
 # enum bpf_map_type: hash, array, LRU hash and cgroup storage with a value for each possible CPU.
 _PER_CPU = {5, 6, 10, 21}
@@ -20,21 +20,21 @@ _PER_CPU = {5, 6, 10, 21}
 _INFO = struct.Struct("=6I16s")
 
 
-class Map:
-    """A map; it owns the descriptor, which is closed on exec and keeps the map alive."""
+class Map(Handle):
+    """A map."""
 
     def __init__(self, fd: int) -> None:
         """Take over the descriptor of a map."""
-        self._fd = fd
+        super().__init__(fd, f"the map with descriptor {fd}")
         raw, size = ctypes.create_string_buffer(_INFO.size), ctypes.c_uint32(_INFO.size)
         answer = libbpf.lib().bpf_obj_get_info_by_fd(fd, raw, ctypes.byref(size))
         try:
-            libbpf.checked(answer, f"asking about the map with descriptor {fd}")
+            libbpf.checked(answer, f"asking about {self.name}")
         except BpfError:
-            os.close(fd)
+            self.close()
             raise
         kind, number, key, value, entries, _, name = _INFO.unpack(raw.raw)
-        self.name: str = name.rstrip(b"\0").decode()
+        self.name = name.rstrip(b"\0").decode()
         self.type: int = kind
         self.id: int = number
         self.key_size: int = key
@@ -47,15 +47,7 @@ class Map:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open a pinned map."""
-        fd = libbpf.lib().bpf_obj_get(os.fsencode(path))
-        return cls(libbpf.checked(fd, f"opening {path}"))
-
-    @property
-    def fd(self) -> int:
-        """The descriptor; it stays the map's."""
-        if self._fd < 0:
-            raise BpfError(f"map {self.name} is closed", None)
-        return self._fd
+        return cls(libbpf.opened(path))
 
     def clone(self) -> Self:
         """Another descriptor of the same map, with a life of its own."""
@@ -114,22 +106,6 @@ class Map:
             key = following.raw
             found[key] = None
         return list(found)
-
-    def pin(self, path: Path) -> None:
-        """Give it a name in a bpf file system, which keeps it alive."""
-        libbpf.pin(self.fd, path)
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def _raw_size(self) -> int:

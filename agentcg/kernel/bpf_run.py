@@ -1,12 +1,12 @@
 """BPF programs that user space runs itself (SEC("syscall")), with an argument that they read."""
 
 import ctypes
-import os
 from pathlib import Path
 from typing import Self
 
 from agentcg.errors import BpfError
 from agentcg.kernel import libbpf
+from agentcg.kernel.bpf_handle import Handle
 
 
 class _Options(ctypes.Structure):
@@ -31,19 +31,13 @@ class _Options(ctypes.Structure):
     )
 
 
-class Command:
-    """A loaded program; it owns the descriptor, which keeps the program alive."""
-
-    def __init__(self, fd: int, name: str) -> None:
-        """Take over the descriptor."""
-        self._fd = fd
-        self.name = name
+class Command(Handle):
+    """A loaded program."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open a pinned program."""
-        fd = libbpf.lib().bpf_obj_get(os.fsencode(path))
-        return cls(libbpf.checked(fd, f"opening {path}"), path.name)
+        return cls(libbpf.opened(path), path.name)
 
     def run(self, argument: bytes) -> None:
         """Run it once.
@@ -57,23 +51,7 @@ class Command:
             ctx_in=ctypes.addressof(given),
             ctx_size_in=len(argument),
         )
-        answer = libbpf.lib().bpf_prog_test_run_opts(self._fd, ctypes.byref(options))
+        answer = libbpf.lib().bpf_prog_test_run_opts(self.fd, ctypes.byref(options))
         libbpf.checked(answer, f"running {self.name}")
         if options.retval:
             raise BpfError(f"program {self.name}", -options.retval)
-
-    def pin(self, path: Path) -> None:
-        """Give it a name in a bpf file system, which keeps it alive."""
-        libbpf.pin(self._fd, path)
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -118,6 +118,11 @@ def pointer(result: int | None, what: str) -> int:
     return result
 
 
+def opened(path: Path) -> int:
+    """Open a pinned map or program; its descriptor, closed on exec."""
+    return checked(lib().bpf_obj_get(os.fsencode(path)), f"opening {path}")
+
+
 def pin(fd: int, path: Path) -> None:
     """Give the link or map a name in a bpf file system, which keeps it alive."""
     checked(lib().bpf_obj_pin(fd, os.fsencode(path)), f"pinning {path}")

@@ -10,8 +10,9 @@ from agentcg.model.trace import Spread
 class TaskFigures:
     """One task. Bytes, seconds, and bytes a second; None: not known.
 
-    - `seconds`: that its memory was read in; `in_calls`: of these, with a call open (it may be open
-      still, or declared up to a day before; `calls`, CPU and retries are of closed ones in it)
+    - `seconds`: that it was read in; `in_calls`: of these, with a call open (it may be open still,
+      or declared up to a day before; `calls`, CPU and retries are of closed ones in it)
+    - `measured`: seconds that its memory is known of; all about memory is of these
     - `mean`: its memory over time; `peak`: the highest, between readings too
     - `bursts`: how long each stretch was in which it was above the height of a burst;
       `burst_in_calls`: how much of that with a call open
@@ -24,12 +25,13 @@ class TaskFigures:
     seconds: float
     in_calls: float
     calls: int
+    measured: float
     mean: float | None
     peak: int | None
     bursts: tuple[float, ...]
     burst_in_calls: float
-    rise: float
-    fall: float
+    rise: float | None
+    fall: float | None
     fast: float
     cpu: float | None
     cpu_of_calls: float

@@ -41,7 +41,8 @@ class Session:
     of a bare session came from, and go back to; `uid` whose it is, if a process opened it for
     itself. `founders` are the processes that it was opened with, its harness, by number and start
     (in ticks since boot). `way_out` says how processes of a container that is held can have work
-    done elsewhere.
+    done elsewhere. `limit` is the memory that it might use, bytes, when it was opened or, of a
+    closed one, at its end: the least memory.max from it to the root, or its budget.
     """
 
     id: SessionId
@@ -59,3 +60,4 @@ class Session:
     observe_only: str | None = None
     way_out: str | None = None
     founders: tuple[tuple[int, int], ...] | None = None
+    limit: int | None = None

@@ -56,21 +56,24 @@ def task(
         key=lambda one: (one.declared_at, one.call),
     )
     busy = _union(sorted([*map(open_time, ran), *others]))
-    found = list(_intervals(samples))
-    seconds = sum(one.seconds for one in found)
+    lasted = list(_intervals(samples))
+    # Of memory nothing is known without its controller.
+    found = list(_intervals([one for one in samples if one.usage.memory is not None]))
+    measured = sum(one.seconds for one in found)
     rates = [(one.now - one.before) / one.seconds for one in found]
     groups = list(_retries(ran))
     return TaskFigures(
         session,
-        seconds,
-        sum(_within(busy, one) for one in found),
+        sum(one.seconds for one in lasted),
+        sum(_within(busy, one) for one in lasted),
         len(ran),
-        mean=sum(one.before * one.seconds for one in found) / seconds if found else None,
+        measured=measured,
+        mean=sum(one.before * one.seconds for one in found) / measured if found else None,
         peak=max(map(_high, samples), default=0) or None,
         bursts=tuple(_bursts(found, burst)),
         burst_in_calls=sum(_within(busy, one) for one in found if one.high > burst),
-        rise=max([0.0, *rates]),
-        fall=max([0.0, *(-rate for rate in rates)]),
+        rise=max([0.0, *rates]) if found else None,
+        fall=max([0.0, *(-rate for rate in rates)]) if found else None,
         fast=sum(one.seconds for one, rate in zip(found, rates, strict=True) if abs(rate) > FAST),
         cpu=_cpu(samples),
         cpu_of_calls=sum(one.cpu or 0.0 for one in ran),
@@ -101,9 +104,9 @@ def fleet(tasks: Sequence[TaskFigures], calls: Iterable[Account]) -> Fleet:
         burst=spread(bursts),
         tasks_with_bursts=sum(bool(one.bursts) for one in tasks),
         burst_in_calls=_share(sum(one.burst_in_calls for one in tasks), sum(bursts)),
-        rise=spread(one.rise for one in tasks if one.seconds),
-        fall=spread(one.fall for one in tasks if one.seconds),
-        fast=_share(sum(one.fast for one in tasks), seconds),
+        rise=spread(one.rise for one in tasks),
+        fall=spread(one.fall for one in tasks),
+        fast=_share(sum(one.fast for one in tasks), sum(one.measured for one in tasks)),
         cpu_of_calls=_share(
             sum(one.cpu_of_calls for one in known), sum(one.cpu or 0.0 for one in known)
         ),
@@ -114,8 +117,7 @@ def fleet(tasks: Sequence[TaskFigures], calls: Iterable[Account]) -> Fleet:
 
 
 def _intervals(samples: Sequence[Sample]) -> Iterator[_Interval]:
-    known = [one for one in samples if one.usage.memory is not None]
-    for a, b in itertools.pairwise(known):
+    for a, b in itertools.pairwise(samples):
         seconds = b.clock - a.clock
         if 0 < seconds <= GAP and b.at >= a.at:
             yield _Interval(b.at, seconds, a.usage.memory or 0, b.usage.memory or 0, _high(b))

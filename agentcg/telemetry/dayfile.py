@@ -111,7 +111,9 @@ class DayFile:
         elif version != VERSION:
             raise OtherVersionError
         elif check and (found := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise damage(found)
+            damage = sqlite3.DatabaseError(found)
+            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise damage
 
     def write(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Add rows, all or none, but for those that fit in no file: these are returned."""
@@ -221,12 +223,7 @@ def events(db: sqlite3.Connection, session: str, call: str | None, span: Span) -
 
 
 def accounts(
-    db: sqlite3.Connection,
-    session: str | None,
-    kind: str | None,
-    span: Span,
-    *,
-    before: str,
+    db: sqlite3.Connection, session: str | None, kind: str | None, span: Span, *, before: str
 ) -> Iterator[Account]:
     """Closed calls that were declared in a time; newest first.
 
@@ -240,6 +237,11 @@ def accounts(
     since, until = span.since, span.until
     values = (session, session, kind, kind, since, until, until, before)
     return _sound(db.execute(sql, values), _account)
+
+
+def account(db: sqlite3.Connection, call: str) -> Iterator[Account]:
+    """That of one closed call, if it is there."""
+    return _sound(db.execute("SELECT * FROM account WHERE call = ?", (call,)), _account)
 
 
 def recorded(db: sqlite3.Connection, session: str | None, span: Span) -> Iterator[Recorded]:
@@ -286,13 +288,6 @@ _recorded = _maker(Recorded)
 def _event(row: Sequence[Any]) -> Event:
     *told, data = row
     return _event_of((*told, json.loads(data) if data else {}))
-
-
-def damage(text: str) -> sqlite3.DatabaseError:
-    """An error that `is_damage` knows."""
-    error = sqlite3.DatabaseError(text)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
 
 
 def is_damage(error: Exception) -> bool:

@@ -116,6 +116,20 @@ def accounts(
     return _newest_first(found.values())[:most]
 
 
+def account(store: Store, call: str) -> Account | None:
+    """What is known of a closed call."""
+    store.settle()
+    rows, _ = store.unwritten("", "")
+    for row in reversed(rows):
+        if isinstance(row, Account) and row.call == call:
+            return row
+    for path in _files(store):
+        with _left_out(store, path), dayfile.reading(path) as db:
+            for found in dayfile.account(db, call):
+                return found
+    return None
+
+
 def _newest_first(found: Iterable[Account]) -> list[Account]:
     return sorted(found, key=lambda one: (one.declared_at, one.call), reverse=True)
 
@@ -123,7 +137,6 @@ def _newest_first(found: Iterable[Account]) -> list[Account]:
 def recorded(store: Store, session: str | None, span: Span) -> list[Recorded]:
     """The session, or (None) all of which something was recorded in a time, by name."""
     store.settle()
-    rows, _ = store.unwritten("", "")
     found: dict[str, Recorded] = {}
 
     def add(one: Recorded) -> None:
@@ -131,16 +144,28 @@ def recorded(store: Store, session: str | None, span: Span) -> list[Recorded]:
         since, until = min(old.since, one.since), max(old.until, one.until)
         found[one.session] = Recorded(one.session, since, until)
 
-    for row in rows:
-        if isinstance(row, Chunk | Event) and row.session and session in (None, row.session):
-            until = row.at + (row.span if isinstance(row, Chunk) else 0.0)
-            if until >= span.since and row.at <= span.until:
-                add(Recorded(SessionId(row.session), row.at, until))
+    for one in list(_not_in_files(store)):
+        if session in (None, one.session) and one.until >= span.since and one.since <= span.until:
+            add(one)
     for path in _files(store):
         with _left_out(store, path), dayfile.reading(path) as db:
             for one in paced(dayfile.recorded(db, session, span)):
                 add(one)
     return [found[name] for name in sorted(found)]
+
+
+def _not_in_files(store: Store) -> Iterator[Recorded]:
+    """Samples of sessions first: they become rows, and those go into files."""
+    _, held = store.everything()
+    rows, _ = store.unwritten("", "")
+    for (name, call), samples in held.items():
+        if not call:
+            times = [sample.at for sample in samples]
+            yield Recorded(SessionId(name), min(times), max(times))
+    for row in rows:
+        if isinstance(row, Chunk | Event) and row.session:
+            until = row.at + (row.span if isinstance(row, Chunk) else 0.0)
+            yield Recorded(SessionId(row.session), row.at, until)
 
 
 def _name(sample: Sample) -> tuple[int, object]:

@@ -1,6 +1,6 @@
 """What a call costs, on this host's kernel: `make bench-calls`.
 
-A daemon of its own on a private cgroup2 mount; docs/benchmarks.md has the figures.
+A daemon of its own on a private cgroup2 mount; docs/benchmarks has the figures.
 """
 
 import http.client

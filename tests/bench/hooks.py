@@ -1,6 +1,6 @@
 """What a hook costs beyond the start of a process: `make bench-hooks`.
 
-The client itself, doing nothing, is the bare process. docs/benchmarks.md has the figures.
+The client itself, doing nothing, is the bare process. docs/benchmarks has the figures.
 """
 
 import json

@@ -13,7 +13,7 @@ from tests.root.daemon import ACG, REPO, Daemon
 pytestmark = pytest.mark.root
 
 SYNC, ASYNC = re.findall(
-    r"^```python\n(.*?)^```", (REPO / "docs/howto.md").read_text(), re.MULTILINE | re.DOTALL
+    r"^```python\n(.*?)^```", (REPO / "docs/howto/harness.md").read_text(), re.MULTILINE | re.DOTALL
 )
 
 

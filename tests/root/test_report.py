@@ -64,3 +64,19 @@ def test_what_is_closed_is_reported_and_to_whom_it_belongs(daemon: Daemon, tmp_p
     refused = _agentcg("report", "three", "-o", str(target))
     assert refused.returncode == 1
     assert "nothing is remembered of it" in refused.stderr
+
+
+def test_a_task_takes_time_and_what_is_not_measured_is_no_figure(daemon: Daemon) -> None:
+    assert daemon.acg("--", "sleep", "1").wait(20) == 0
+
+    def task() -> Any:
+        done = _agentcg("characterize", "--session", "one", "-o", "json")
+        assert done.returncode == 0
+        return next(iter(json.loads(done.stdout)["tasks"]), None)
+
+    until(lambda: (task() or {}).get("in_calls"), "two readings and a call between them")
+    found, out = task(), _agentcg("characterize", "--session", "one").stdout
+    assert found["seconds"] > 0
+    if found["measured"] == 0:  # this host has no memory controller for us
+        assert (found["mean"], found["peak"], found["rise"]) == (None, None, None)
+        assert "0 B" not in out

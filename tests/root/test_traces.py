@@ -1,8 +1,10 @@
 """Traces by a real daemon: what a call used is recorded, kept, and shown to whom it belongs."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -91,6 +93,20 @@ def test_a_session_is_recorded_and_so_is_what_the_daemon_missed(daemon: Daemon) 
     daemon.ask("DELETE", "/v1/sessions/one")
     assert daemon.ask("GET", "/v1/sessions/one/trace").json()["samples"]
     assert daemon.ask("GET", "/v1/sessions/two/trace").status_code == 404
+
+
+def test_a_trace_is_told_also_when_the_journal_has_forgotten_its_call(daemon: Daemon) -> None:
+    call = _run(daemon, "pass")
+    journal = sqlite3.connect(daemon.scratch / "state/journal.sqlite", timeout=30)
+    with contextlib.closing(journal), journal:
+        journal.execute("DELETE FROM call")
+    assert daemon.ask("GET", f"/v1/calls/{call}").status_code == 404
+    found = _trace(daemon, call)
+    assert found["samples"]
+    assert found["call"]["state"] == "closed"
+    kinds = [e["kind"] for e in found["events"]]
+    assert kinds == ["call.declared", "call.started", "call.ended", "call.closed"]
+    assert daemon.ask("GET", "/v1/calls/c-none/trace").status_code == 404
 
 
 def test_a_call_that_ends_while_the_daemon_is_dead_is_in_the_statistics(daemon: Daemon) -> None:

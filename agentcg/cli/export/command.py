@@ -38,7 +38,8 @@ def export(
     what: Annotated[
         str,
         typer.Argument(
-            help="A session's id, a call's id or its beginning, a day as 2026-11-22, or today."
+            help="A session's id, a call's id or its beginning, a day as 2026-11-22, or today; "
+            "session:ID is never a day or a call."
         ),
     ],
     *,
@@ -81,26 +82,29 @@ def export(
 def _items(gatherer: "Gatherer", what: str) -> "Iterator[Item]":
     """What is meant: a day, an open session of that very id, a call, or a closed session."""
     from agentcg.cli.link import find
-    from agentcg.cli.times import day
+    from agentcg.cli.times import SESSION, day
     from agentcg.errors import NotFoundError
+    from agentcg.model.trace import Window
 
     daemon = gatherer.daemon
     meant = day(what)
     if meant is not None:
         _, gatherer.since, gatherer.until = meant
         return gatherer.day()
-    if any(view.session.id == what for view in daemon.sessions()):
-        return gatherer.session(what)
-    if what == "self":
-        return gatherer.session(daemon.session(what).session.id)
-    with suppress(NotFoundError):
-        # However old: what is listed are the last ones.
-        return gatherer.alone(daemon.call(what).call)
-    with suppress(NotFoundError):
-        return gatherer.alone(find(daemon, what).call)
+    name = what.removeprefix(SESSION)
+    if any(view.session.id == name for view in daemon.sessions()):
+        return gatherer.session(name)
+    if name == "self":
+        return gatherer.session(daemon.session(name).session.id)
+    if name == what:
+        with suppress(NotFoundError):
+            # However old: what is listed are the last ones.
+            return gatherer.alone(daemon.call(what).call)
+        with suppress(NotFoundError):
+            return gatherer.alone(find(daemon, what).call)
     # A session that is closed, or nothing: the daemon says which.
-    daemon.session_trace(what, gatherer.whole())
-    return gatherer.session(what)
+    daemon.session_trace(name, Window(gatherer.since, gatherer.until))
+    return gatherer.session(name)
 
 
 def _write(parts: Iterable[str], out: IO[bytes]) -> None:

@@ -6,31 +6,19 @@ closed between the listing and its turn is left out, said, and the rest goes on.
 """
 
 import heapq
-import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
-from agentcg.cli import past
+from agentcg.cli import past, pieces
 from agentcg.cli.export.items import CallItem, EventItem, Item, SampleItem, SessionItem
 from agentcg.client import Client
 from agentcg.errors import NotFoundError
 from agentcg.model.call import Call
-from agentcg.model.sample import Usage
-from agentcg.model.trace import Account, Trace, Window
+from agentcg.model.trace import Account
 
-# One answer of the daemon; where more was taken the time is split.
-POINTS = 2000
-EVENTS = 1000
-# How much earlier a piece begins than it has to: the time of day of a sample moves by a
-# millisecond when it is written. What is then seen twice is known again.
-_OVERLAP = 0.01
-# A shorter time is not split: where it was put back, all may be at one moment.
-_SHORTEST = _OVERLAP
 # An account does not say how long the call waited for its start, and lingered.
 _LINGER = 1860.0
-
-Read = Callable[[Window], Trace]
 
 
 @dataclass(slots=True)
@@ -46,7 +34,6 @@ class Gatherer:
     now: float
     tell: Callable[[str], None]
     incomplete: bool = False
-    _seen: set[tuple[int, Usage]] = field(default_factory=set)
 
     def day(self) -> Iterator[Item]:
         """All sessions of the time, one behind the other."""
@@ -79,21 +66,20 @@ class Gatherer:
         """A call with its samples; its events are among those of its session."""
         name = _name(listed)
         try:
-            record = self.daemon.call(name).call
+            item = self._item(self.daemon.call(name).call)
         except NotFoundError:
-            if isinstance(listed, Account) and (item := _account(listed)).end >= self.since:
-                yield item
-            self.tell(f"call {name}: its record is no longer kept, its samples are left out")
-            return
-        item = self._item(record)
+            self.tell(f"call {name}: its record is no longer kept")
+            if not isinstance(listed, Account):
+                return
+            item = _account(listed)
         if item.end < self.since:
             return
         yield item
-        course = self._course(record.session, record.id, partial(self.daemon.call_trace, record.id))
+        course = self._course(listed.session, name, partial(self.daemon.call_trace, name))
         try:
             yield from (one for one in course if not isinstance(one, EventItem))
         except NotFoundError:
-            self.tell(f"call {name}: was forgotten while it was read, its samples are left out")
+            self.tell(f"call {name}: its samples are forgotten and left out")
 
     def alone(self, record: Call) -> Iterator[Item]:
         """One call with its samples and events."""
@@ -102,34 +88,18 @@ class Gatherer:
         read = partial(self.daemon.call_trace, record.id)
         yield from self._course(record.session, record.id, read)
 
-    def _course(self, session: str, call: str, read: Read) -> Iterator[Item]:
+    def _course(self, session: str, call: str, read: pieces.Read) -> Iterator[Item]:
         """Samples and events of one subject, each once."""
-        self._seen = set()
-        for found, since, last in self._pieces(read):
-            fresh = [one for one in found.samples if _key(one.clock, one.usage) not in self._seen]
-            for sample in fresh:
+        whole = True
+        for piece in pieces.pieces(read, self.since, self.until):
+            whole &= piece.whole
+            for sample in piece.trace.samples:
                 yield SampleItem(session, call, sample)
-            for event in found.events:
-                if since <= event.at and (last is None or event.at < last):
-                    yield EventItem(event)
-            self._seen = {_key(one.clock, one.usage) for one in found.samples}
-
-    def _pieces(self, read: Read) -> Iterator[tuple[Trace, float, float | None]]:
-        """The time in pieces that the daemon tells whole: (answer, begin, end unless the last)."""
-        left = [(self.since, self.until)]
-        while left:
-            since, until = left.pop()
-            window = Window(max(0.0, since - _OVERLAP), until, POINTS)
-            found = past.patiently(partial(read, window))
-            whole = found.taken <= len(found.samples) and not found.cut
-            whole = whole and len(found.events) < EVENTS
-            if not whole and until - since > _SHORTEST:
-                left += reversed(list(itertools.pairwise(_edges(found, since, until))))
-                continue
-            if not whole:
-                self.incomplete = True
-                self.tell(f"{found.session}: more at {until:.0f} than can be told at once")
-            yield found, since, until if left else None
+            for event in piece.trace.events:
+                yield EventItem(event)
+        if not whole:
+            self.incomplete = True
+            self.tell(f"{call or session}: {pieces.LEFT_OUT}")
 
     def _accounts(self, session: str) -> Iterator[Account]:
         """Closed calls of a session that were there in the time, whenever they were declared."""
@@ -142,29 +112,10 @@ class Gatherer:
         end = max(ends, record.declared_at)
         return CallItem(record, record.declared_at, end, max(end, record.closed_at or end))
 
-    def whole(self) -> Window:
-        """The time that is asked for."""
-        return Window(self.since, self.until, POINTS)
-
-
-def _edges(found: Trace, since: float, until: float) -> list[float]:
-    """Where to split a time: the answer has the newest of it, or not all samples."""
-    times = [one.at for one in found.samples] + [one.at for one in found.events] or [since]
-    low, high = (min(max(since, at), until) for at in (min(times), max(times)))
-    # What was taken says how many pieces it will be; where it is thick they are split again.
-    count = max(2, min(64, 2 * found.taken // POINTS))
-    step = (high - low) / count
-    edges = {since, *(min(low + step * n, until) for n in range(count + 1)), until}
-    return sorted(edges if len(edges) > 2 else {*edges, (since + until) / 2})
-
 
 def _account(one: Account) -> CallItem:
     end = one.declared_at + max(0.0, one.wall or 0.0)
     return CallItem(one, one.declared_at, end, end)
-
-
-def _key(clock: float, usage: Usage) -> tuple[int, Usage]:
-    return round(clock * 1000), usage
 
 
 def _declared(one: Call | Account) -> float:

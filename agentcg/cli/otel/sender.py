@@ -32,6 +32,7 @@ class Sender:
         self._told_at, self._untold = 0.0, 0
         self._http = httpx2.Client(headers=dict(headers), timeout=10.0)
         self._spans: deque[dict[str, Any]] = deque()
+        self._flying = 0  # spans of the batch that is under way
         self._changed = threading.Condition()
         self._end: float | None = None
         self._thread = threading.Thread(target=self._run, name="otel", daemon=True)
@@ -66,16 +67,22 @@ class Sender:
             self._changed.notify()
         self._thread.join(3 * FLUSH_WITHIN)
         self._http.close()
-        left, self._told_at = len(self._spans), 0.0
+        with self._changed:
+            left, self._flying, self._told_at = len(self._spans) + self._flying, 0, 0.0
         if left or self._untold:
             self.drop(left, "the end came before they were sent" if left else "see above")
 
     def _run(self) -> None:
         while batch := self._next():
             try:
-                self._deliver(batch)
+                why = self._deliver(batch)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next ones are sent
-                self.drop(len(batch), f"{self._url}: {str(error) or type(error).__name__}")
+                why = f"{self._url}: {str(error) or type(error).__name__}"
+            with self._changed:
+                # None: the end came first, and has counted them.
+                count, self._flying = self._flying, 0
+            if why is not None and count:
+                self.drop(count, why)
             with self._changed:
                 if self._end is not None and time.monotonic() > self._end:
                     return
@@ -85,22 +92,23 @@ class Sender:
         with self._changed:
             while not self._spans and self._end is None:
                 self._changed.wait()
-            return [self._spans.popleft() for _ in range(min(BATCH, len(self._spans)))]
+            self._flying = min(BATCH, len(self._spans))
+            return [self._spans.popleft() for _ in range(self._flying)]
 
-    def _deliver(self, batch: Sequence[dict[str, Any]]) -> None:
+    def _deliver(self, batch: Sequence[dict[str, Any]]) -> str | None:
+        """Send them, as often as it takes; why they are lost, if they are."""
         sent, pause, away = spans.body(batch, self._host), _FIRST, False
         while True:
             why, again = self._post(sent, len(batch))
             if why is None:
                 if away:
                     self._tell(f"{self._url} takes spans again")
-                return
+                return None
             if again is not None and not away:
                 away = True
                 self._tell(f"{why}; spans wait, {QUEUE} at most")
             if again is None or not self._waited(max(pause, again)):
-                self.drop(len(batch), why)
-                return
+                return why
             pause = min(2 * pause, _LONGEST)
 
     def _post(self, sent: bytes, count: int) -> tuple[str | None, float | None]:

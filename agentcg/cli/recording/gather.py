@@ -4,27 +4,20 @@ What is forgotten while it is asked for is left out and told.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 
-from agentcg.cli import past
+from agentcg.cli import past, pieces
 from agentcg.cli.recording.lines import FORMAT, STRETCH, Course, Head, Record
 from agentcg.client import Client
 from agentcg.errors import NotFoundError
 from agentcg.model.call import Call
 from agentcg.model.sample import Sample
-from agentcg.model.trace import Trace, Window
+from agentcg.model.trace import Window
 
-POINTS = 2000  # the most of one answer
-_EVENTS = 1000  # as many as one answer has
-_SHORT = 2.0  # seconds: a stretch that is not divided any more
-
-Reader = Callable[[Window], Trace]
+Tell = Callable[[str], None]
 
 
-def records(
-    daemon: Client, since: float, until: float, tell: Callable[[str], None]
-) -> Iterator[Record]:
+def records(daemon: Client, since: float, until: float, tell: Tell) -> Iterator[Record]:
     """The records of a time; `tell` is told what is left out, and why."""
     yield Head(FORMAT, since, until, daemon.host())
     views = daemon.sessions()
@@ -37,10 +30,10 @@ def records(
     for call in calls:
         sessions.setdefault(call.session, []).append(call)
     for name, mine in sorted(sessions.items()):
-        asking = _Asking(since, until, tell)
-        yield from asking.course(partial(daemon.session_trace, name), name, None)
+        yield from _course(partial(daemon.session_trace, name), name, None, (since, until), tell)
         for call in mine:
-            yield from asking.course(partial(daemon.call_trace, call.id), name, call.id)
+            read = partial(daemon.call_trace, call.id)
+            yield from _course(read, name, call.id, (since, until), tell)
 
 
 def _lived(daemon: Client, since: float, until: float) -> list[Call]:
@@ -50,7 +43,7 @@ def _lived(daemon: Client, since: float, until: float) -> list[Call]:
     """
     found: dict[str, Call] = {}
     while True:
-        page = daemon.lived(Window(since, until, POINTS))
+        page = daemon.lived(Window(since, until, past.PAGE))
         new = {str(call.id): call for call in page if call.id not in found}
         if not new:
             return sorted(found.values(), key=lambda call: call.declared_at)
@@ -58,57 +51,25 @@ def _lived(daemon: Client, since: float, until: float) -> list[Call]:
         until = min(call.lifetime[0] for call in page)
 
 
-@dataclass(slots=True)
-class _Asking:
-    """What is asked for of a session; an event is of it and of a call, and is told once."""
-
-    since: float
-    until: float
-    tell: Callable[[str], None]
-    known: set[tuple[float, int]] = field(default_factory=set)
-
-    def course(self, read: Reader, session: str, call: str | None) -> Iterator[Record]:
-        """The samples of a call or session, and its events."""
-        samples: list[Sample] = []
-        last = None
-        try:
-            for piece in self._pieces(read, self.since, self.until):
-                new = [event for event in piece.events if (event.at, event.seq) not in self.known]
-                self.known |= {(event.at, event.seq) for event in new}
-                yield from new
-                for one in piece.samples:
-                    # Both ends of a stretch are in it.
-                    if (one.at, one.usage) != last:
-                        samples.append(one)
-                    last = one.at, one.usage
-                while len(samples) >= STRETCH:
-                    yield Course(session, call, tuple(samples[:STRETCH]))
-                    del samples[:STRETCH]
-        except NotFoundError as error:
-            self.tell(f"left out: {error.message}")
-        if samples:
-            yield Course(session, call, tuple(samples))
-
-    def _pieces(self, read: Reader, since: float, until: float) -> Iterator[Trace]:
-        """Traces of stretches that are short enough to be told whole, in order."""
-        found = read(Window(since, until, POINTS))
-        whole = found.taken <= len(found.samples) and not found.cut
-        whole = whole and len(found.events) < _EVENTS
-        if whole or until - since <= _SHORT:
-            if not whole:
-                who = found.session if found.call is None else found.call.id
-                self.tell(f"{who}: some of a second in which too much happened is left out")
-            yield found
-            return
-        middle = (since + until) / 2
-        missing = 0
-        for half in ((since, middle), (middle, until)):
-            try:
-                yield from self._pieces(read, *half)
-            except NotFoundError as error:
-                if found.call is not None:
-                    raise
-                # A closed session without anything in this half answers so: the other one has it.
-                missing += 1
-                if missing == 2:
-                    self.tell(f"left out: {error.message}")
+def _course(
+    read: pieces.Read, session: str, call: str | None, time: tuple[float, float], tell: Tell
+) -> Iterator[Record]:
+    """The samples of a session with its events, or of a call, whose events are among those."""
+    samples: list[Sample] = []
+    limit, whole = None, True
+    try:
+        for piece in pieces.pieces(read, *time):
+            samples += piece.trace.samples
+            whole &= piece.whole
+            if call is None:
+                limit = piece.trace.limit
+                yield from piece.trace.events
+            while len(samples) >= STRETCH:
+                yield Course(session, call, tuple(samples[:STRETCH]), limit)
+                del samples[:STRETCH]
+    except NotFoundError as error:
+        tell(f"left out: {error.message}")
+    if not whole:
+        tell(f"{call or session}: {pieces.LEFT_OUT}")
+    if samples:
+        yield Course(session, call, tuple(samples), limit)

@@ -39,11 +39,15 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Samples of a call or, where `call` is None, of a session; in order."""
+    """Samples of a call or, where `call` is None, of a session; in order.
+
+    `limit` is the session's, bytes; a call's is in its grant.
+    """
 
     session: str
     call: str | None
     samples: tuple[Sample, ...]
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Past:
     sessions: dict[str, SessionView] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     tracks: dict[tuple[str, str | None], Track] = field(default_factory=dict)
+    limits: dict[str, int | None] = field(default_factory=dict)  # of sessions
     events: list[Event] = field(default_factory=list)
     _times: list[float] = field(default_factory=list)
     _turns: dict[str, list[Event]] = field(default_factory=dict)
@@ -84,7 +85,7 @@ class Past:
         return Trace(
             SessionId(session),
             None if record is None else _then(record, at, record.state),
-            None if grant is None else grant.memory_limit,
+            self.limits.get(session) if grant is None else grant.memory_limit,
             0 if grant is None else grant.memory_guarantee,
             tuple(thinned(taken, _POINTS)),
             tuple(events),
@@ -114,8 +115,9 @@ class Past:
     def _session(self, name: str, counts: dict[str, int], at: float) -> SessionView:
         view = self.sessions.get(name)
         if view is None:
-            # Closed before it was recorded, so only its id is known.
-            view = SessionView(Session(SessionId(name), Runtime.BARE, "", 0), 0)
+            # Closed before it was recorded, so only its id and limit are known.
+            record = Session(SessionId(name), Runtime.BARE, "", 0)
+            view = SessionView(record, 0, limit=self.limits.get(name))
         memory = self._track(name, None).counters(at).memory
         return replace(view, open_calls=counts.get(name, 0), memory=memory)
 
@@ -143,6 +145,8 @@ def load(name: str, records: Iterable[Record]) -> Past:
         _check_times(name, record)
         if isinstance(record, Course):
             samples.setdefault((record.session, record.call), []).extend(record.samples)
+            if record.call is None:
+                past.limits[record.session] = record.limit
         else:
             past.take(record)
     past.tracks = {key: track_of(found) for key, found in samples.items()}

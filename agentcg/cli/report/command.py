@@ -17,7 +17,8 @@ def report(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="SESSION|DAY", help="A session's id, a day as 2026-11-22, or today."
+            metavar="SESSION|DAY",
+            help="A session's id, a day as 2026-11-22, or today; session:ID is never a day.",
         ),
     ],
     *,
@@ -30,18 +31,20 @@ def report(
 ) -> None:
     """Write what was recorded of a session, or of all on a day, as one HTML file with plots.
 
-    Days are those of the local clock, and a day's calls those declared in it. What reads as a day
-    is one, though a session have that name.
+    Days are those of the local clock, and a day's calls those declared in it.
     """
     from agentcg.cli.link import client
     from agentcg.cli.report import gather
     from agentcg.cli.report.page import page
     from agentcg.cli.saving import saved
-    from agentcg.cli.times import day
+    from agentcg.cli.times import SESSION, day
 
     days = day(what)
     with client() as daemon:
-        made = gather.of_session(daemon, what) if days is None else gather.of_day(daemon, *days)
+        if days is None:
+            made = gather.of_session(daemon, what.removeprefix(SESSION))
+        else:
+            made = gather.of_day(daemon, *days)
     name = target or Path(f"agentcg-{made.title.partition(' ')[2]}.html")
     with saved(name, named=target is not None) as file:
         file.write(page(made))

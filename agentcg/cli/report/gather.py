@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agentcg.cli import past
-from agentcg.cli.past import Course
+from agentcg.cli import past, pieces
+from agentcg.cli.pieces import Course
 from agentcg.errors import NotFoundError
 from agentcg.intent.kinds import kind_of
 from agentcg.model.call import Call
@@ -153,22 +153,17 @@ def _section(daemon: "Client", made: Material, name: str, drawn: int, *, is_open
     begin, end = (made.since, made.until) if mine is None else (mine.since, mine.until)
     if is_open:
         end = min(made.until, max(end, made.made))
-    read = partial(daemon.session_trace, name)
-    course = past.course(read, Window(begin, end, past.SAMPLES), _enough)
-    if not course.known:
+    try:
+        course = pieces.course(partial(daemon.session_trace, name), begin, end, thin=True)
+    except NotFoundError:
+        course = Course()
         made.notes.append(f"session {name}: its samples are not remembered any more")
-    if course.cut:
-        made.notes.append(f"session {name}: too many samples; the oldest of a minute are left out")
-    if course.unheard:
-        made.notes.append(f"session {name}: too many events; the oldest of a minute are left out")
+    if not course.whole:
+        made.notes.append(f"session {name}: {pieces.LEFT_OUT}")
     bars = [_bar(one) for one in made.accounts if one.session == name]
     bars += [_open_bar(one, made.made) for one in made.open_calls if one.session == name]
     calls = list(_largest(daemon, made, bars, drawn))
     made.sections.append(Section(name, begin, end, is_open, course, bars, calls))
-
-
-def _enough(found: Trace) -> bool:
-    return not found.cut and len(found.events) < past.EVENTS
 
 
 def _bar(one: Account) -> Bar:

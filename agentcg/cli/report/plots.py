@@ -58,7 +58,7 @@ def memory(section: Section, begin: float, end: float) -> Markup | None:
     return svg.plot(
         frame,
         f"Memory of {section.session}",
-        *svg.axes(frame, _bytes),
+        *svg.axes(frame, size),
         svg.area(frame, peaks, "peak"),
         svg.area(frame, used, "memory"),
         *calls,
@@ -76,7 +76,7 @@ def call(trace: Trace) -> Markup:
     return svg.plot(
         frame,
         "Memory of a call",
-        *svg.axes(frame, _bytes),
+        *svg.axes(frame, size),
         svg.area(frame, peaks, "peak"),
         svg.area(frame, used, "memory"),
         *svg.level(frame, trace.limit, "bound", "limit"),
@@ -166,7 +166,3 @@ def waits(samples: Sequence[Sample], of: Callable[[Usage], float | None]) -> lis
             continue
         found.append((b.at, min(100.0, (now - before) / (b.clock - a.clock) * 100)))
     return found
-
-
-def _bytes(value: float) -> str:
-    return size(round(value))

@@ -17,6 +17,8 @@ def totals(made: Material) -> Markup:
     known = made.accounts
     oom = sum(one.cause is Cause.OOM for one in known)
     ended = sum(one.cause in BY_ITSELF for one in known)
+    # Without the memory controller no call's peak is known.
+    measured = not known or any(one.peak is not None for one in known)
     wasted = sum(map(intents.wasted, known)) / 3600
     figures = (
         ("sessions", str(len(made.sessions))),
@@ -27,7 +29,7 @@ def totals(made: Material) -> Markup:
         ("otherwise stopped", str(len(known) - ended - oom)),
         ("time in calls", span(sum(one.wall or 0.0 for one in known))),
         ("CPU time of calls", span(sum(one.cpu or 0.0 for one in known))),
-        ("promised and not used", f"{size(round(wasted))} hours"),
+        ("promised and not used", f"{size(wasted)} hours" if measured else NONE),
     )
     return el("dl", *(el("div", el("dt", name), el("dd", value)) for name, value in figures))
 
@@ -43,7 +45,7 @@ def sessions(made: Material) -> Markup:
         row[3] = max(row[3], one.peak or 0)
     ranked = sorted(rows.items(), key=lambda item: (-item[1][1], -item[1][0], item[0]))
     shown = [
-        (name, f"{calls:.0f}", f"{bad:.0f}", span(cpu), size(round(peak)))
+        (name, f"{calls:.0f}", f"{bad:.0f}", span(cpu), size(peak or None))
         for name, (calls, bad, cpu, peak) in ranked[:_SESSIONS]
     ]
     note = _left(len(ranked), len(shown))

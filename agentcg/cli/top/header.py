@@ -17,14 +17,21 @@ _DAY = 86400.0
 
 
 def header(
-    screen: Screen, board: Board, width: int, *, clock: float, at: float, glyphs: Glyphs
+    screen: Screen,
+    board: Board,
+    marks: Counter[Mark],
+    width: int,
+    *,
+    clock: float,
+    at: float,
+    glyphs: Glyphs,
 ) -> list[Text]:
-    """Three lines, and two more where a session is looked into."""
+    """Three lines, and two more where a session is looked into; `marks` are all there are."""
     lines = [_title(board, width, at, glyphs), _host(board.reading, width, glyphs)]
     if trouble := _trouble(board, clock, paused=screen.paused):
         lines.append(Text(f" {plot.shown(trouble, glyphs)} ", "bold reverse red"))
     else:
-        lines.append(_where(screen, board, glyphs))
+        lines.append(_where(screen, board, marks, glyphs))
     if screen.view is View.SESSION:
         lines += details.session(board, screen.name, glyphs)
     return lines
@@ -73,7 +80,7 @@ def _trouble(board: Board, clock: float, *, paused: bool) -> str:
     return ""
 
 
-def _where(screen: Screen, board: Board, glyphs: Glyphs) -> Text:
+def _where(screen: Screen, board: Board, marks: Counter[Mark], glyphs: Glyphs) -> Text:
     line = Text()
     if screen.paused:
         line.append(" paused ", "reverse").append("  ")
@@ -83,7 +90,7 @@ def _where(screen: Screen, board: Board, glyphs: Glyphs) -> Text:
         line.append("filter: ").append(plot.shown(screen.words, glyphs), "bold yellow").append("  ")
     match screen.view:
         case View.SESSIONS | View.CALLS:
-            line.append(_counted(board))
+            line.append(_counted(board, marks))
         case View.SESSION:
             line.append(plot.shown(f"host > {_called(board, screen.name)}", glyphs), "bold")
         case View.CALL:
@@ -101,16 +108,10 @@ def _called(board: Board, session: str) -> str:
     return session if name == session else f"{session} ({name})"
 
 
-def _counted(board: Board) -> str:
+def _counted(board: Board, marks: Counter[Mark]) -> str:
     if board.reading is None:
         return ""
     calls = [view for name, view in board.calls.items() if name not in board.gone]
     words = f"{len(board.reading.sessions)} sessions, {len(calls)} calls"
-    at = board.reading.at
-    found: Counter[Mark] = Counter()
-    for view in board.calls.values():
-        found.update(board.marks(view.call.session, view.call.id, at))
-    for one in board.reading.sessions:
-        found.update(board.marks(one.session.id, None, at))
-    told = ", ".join(f"{found[mark]} {mark.value}" for mark in Mark if found[mark])
+    told = ", ".join(f"{marks[mark]} {mark.value}" for mark in Mark if marks[mark])
     return f"{words}; in the last minute {told}" if told else words

@@ -79,7 +79,11 @@ def frame(
     glyphs: Glyphs,
 ) -> Frame:
     """Exactly `height` lines, none wider than `width`."""
-    top = [] if screen.help else header(screen, board, width, clock=clock, at=at, glyphs=glyphs)
+    calls, homes = _rows(screen, board)
+    marks = rows.marks(calls, homes)
+    top: list[Text] = []
+    if not screen.help:
+        top = header(screen, board, marks, width, clock=clock, at=at, glyphs=glyphs)
     foot = _foot(screen, width, glyphs)
     room = max(0, height - len(top) - 1)
     ids: list[str] = []
@@ -95,7 +99,7 @@ def frame(
     else:
         told = _events(board, screen, width, at, glyphs) if height >= _TALL else []
         room = max(1, room - len(told) - 1)
-        body, ids, sorts = _table(screen, board, width, room, glyphs)
+        body, ids, sorts = _table(screen, calls, homes, (width, room), glyphs)
         body = [*_filled(body, room + 1), *told]
     lines = [*_filled([*top, *body], height - 1), foot]
     for line in lines:
@@ -106,15 +110,26 @@ def frame(
     return Frame(lines[:height], ids, sorts, room)
 
 
-def _table(screen: Screen, board: Board, width: int, room: int, glyphs: Glyphs) -> _Table:
+def _rows(screen: Screen, board: Board) -> tuple[list[rows.CallRow], list[rows.SessionRow]]:
+    """What the tables and their header are made of; nothing where there is none of these."""
+    if screen.help or screen.view is View.CALL:
+        return [], []
+    calls = rows.calls(board, screen.name if screen.view is View.SESSION else None)
+    return calls, rows.sessions(board, calls)
+
+
+def _table(
+    screen: Screen,
+    calls: list[rows.CallRow],
+    homes: list[rows.SessionRow],
+    size: tuple[int, int],
+    glyphs: Glyphs,
+) -> _Table:
     if screen.view is View.SESSIONS:
-        sessions = rows.matching_sessions(rows.sessions(board), screen.words)
-        return _drawn(sessions, columns.sessions(glyphs), screen, (width, room), glyphs)
-    home = screen.name if screen.view is View.SESSION else None
-    calls = rows.matching_calls(rows.calls(board, home), screen.words)
-    return _drawn(
-        calls, columns.calls(glyphs, everywhere=home is None), screen, (width, room), glyphs
-    )
+        sessions = rows.matching_sessions(homes, screen.words)
+        return _drawn(sessions, columns.sessions(glyphs), screen, size, glyphs)
+    among = columns.calls(glyphs, everywhere=screen.view is View.CALLS)
+    return _drawn(rows.matching_calls(calls, screen.words), among, screen, size, glyphs)
 
 
 def _drawn(

@@ -72,11 +72,12 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session; CPU and pressure are those of its calls."""
+    """A session; CPU and pressure are those of its calls, `outside` of its work beside them."""
 
     view: SessionView
     course: Course
     marks: Counter[Mark]
+    outside: set[Mark]
     pressure: float | None
     clock: float
     gone: bool = False
@@ -136,14 +137,14 @@ def calls(board: Board, session: str | None) -> list[CallRow]:
     ]
 
 
-def sessions(board: Board) -> list[SessionRow]:
-    """All sessions."""
+def sessions(board: Board, inside: Iterable[CallRow]) -> list[SessionRow]:
+    """All sessions, with what befell these calls."""
     reading = board.reading
     if reading is None:
         return []
     marks: dict[str, Counter[Mark]] = {}
     pressures: dict[str, float] = {}
-    for one in calls(board, None):
+    for one in inside:
         home = one.session
         marks.setdefault(home, Counter()).update(one.marks)
         if one.pressure is not None:
@@ -154,7 +155,17 @@ def sessions(board: Board) -> list[SessionRow]:
         outside = board.marks(name, None, reading.at)
         both = marks.get(name, Counter[Mark]()) + Counter(outside)
         course = board.session_courses[name]
-        found.append(SessionRow(view, course, both, pressures.get(name), reading.clock))
+        found.append(SessionRow(view, course, both, outside, pressures.get(name), reading.clock))
+    return found
+
+
+def marks(inside: Iterable[CallRow], homes: Iterable[SessionRow]) -> Counter[Mark]:
+    """How many calls, and sessions outside theirs, have each mark."""
+    found: Counter[Mark] = Counter()
+    for call in inside:
+        found.update(call.marks)
+    for home in homes:
+        found.update(home.outside)
     return found
 
 

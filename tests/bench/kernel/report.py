@@ -1,7 +1,7 @@
 """Tables and pictures of a bench: `python -m tests.bench.kernel.report ROWS [FOLDER]`.
 
 The tables go to stdout in Markdown, the pictures into the folder (build/bench). Figures go to
-docs/benchmarks.md by hand: who reads them should have seen them.
+docs/benchmarks by hand: who reads them should have seen them.
 """
 
 import json

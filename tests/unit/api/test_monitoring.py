@@ -55,7 +55,7 @@ def expressions() -> Iterator[str]:
 @pytest.mark.parametrize("expression", list(expressions()))
 def test_each_metric_label_and_value_exists(expression: str) -> None:
     used = _NAME.findall(expression)
-    assert used or "node_textfile_mtime_seconds" in expression
+    assert used or expression.startswith(("time() - node_textfile_mtime_seconds{", "up{"))
     for name, matchers in used:
         assert name in known(), name
         for label, how, value in _LABEL.findall(matchers):
@@ -64,6 +64,13 @@ def test_each_metric_label_and_value_exists(expression: str) -> None:
             assert label in known()[name]
             values = value.split("|") if how == "=~" else [value]
             assert set(values) <= known()[name][label]
+
+
+def test_a_daemon_that_is_gone_is_told_of_in_the_job_that_the_documents_name() -> None:
+    (down,) = (rule["expr"] for rule in rules() if rule["alert"] == "AgentcgDown")
+    job = re.fullmatch(r'up\{job="(\w+)"\} == 0', down)
+    assert job is not None
+    assert f"Call that job `{job[1]}`" in (FILES.parents[1] / "docs/howto/export.md").read_text()
 
 
 def test_each_alert_has_a_severity_and_a_summary() -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import time
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from agentcg.model.grant import Grant
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause
-from agentcg.model.sample import Counters
+from agentcg.model.sample import Counters, Usage
 from agentcg.model.trace import Account, Recorded, Trace, Window
 from agentcg.model.view import CallView
 from agentcg.policy.thinning import thinned
@@ -27,8 +28,7 @@ from tests.unit.cli.courses import AT, MIB, course
 @pytest.fixture(autouse=True)
 def recorded(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session of a minute, of whose samples an answer has a few."""
-    monkeypatch.setattr("agentcg.cli.past.SAMPLES", 100)
-    monkeypatch.setattr("agentcg.cli.past.SHORTEST", 1.0)
+    monkeypatch.setattr("agentcg.cli.pieces.POINTS", 100)
     whole = replace(course(), call=None)
 
     async def session_trace(caller: Caller, session: SessionId, window: Window) -> Trace:
@@ -96,6 +96,23 @@ def test_a_session_whose_samples_are_gone_is_no_task(cli: Run, server: Running) 
     assert code == 0
     assert f"session {HOME}: its samples are not remembered any more; left out" in err
     assert json.loads(out)["tasks"] == []
+
+
+def test_what_was_not_measured_is_a_dash(cli: Run, server: Running) -> None:
+    without = [replace(s, usage=Usage(cpu=s.clock)) for s in course().samples if s.full]
+
+    async def session_trace(caller: Caller, session: SessionId, window: Window) -> Trace:
+        since, until = window.since or 0.0, window.until or 1e12
+        found = tuple(s for s in without if since <= s.at <= until)
+        return Trace(session, None, None, 0, found, (), len(found))
+
+    server.controller.session_trace = session_trace  # type: ignore[method-assign]
+    told = server.controller.past_calls
+    told.accounts = [replace(one, peak=None) for one in told.accounts]
+    _, out, _ = cli("characterize", "--since", "3650d")
+    assert "0 B" not in out
+    assert "Of 1 tasks - have bursts" in out
+    assert re.search(rf"^{HOME} +59 s +5\.1% +3 +- +- +- +- +1$", out, re.MULTILINE)
 
 
 def test_nothing_is_said_to_be_nothing(cli: Run, server: Running) -> None:

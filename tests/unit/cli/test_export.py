@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from agentcg.cli import pieces
 from agentcg.cli.export.gather import Gatherer
-from agentcg.cli.export.items import COLUMNS, CallItem, EventItem, Item, SampleItem, SessionItem
+from agentcg.cli.export.items import COLUMNS, CallItem, EventItem, Item, SessionItem
 from agentcg.cli.export.perfetto import Perfetto
 from agentcg.cli.times import day
 from agentcg.client import Client
@@ -23,7 +24,6 @@ from agentcg.model.grant import Grant
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause
-from agentcg.model.sample import Sample, Usage
 from agentcg.model.trace import Account, Recorded, Trace, Window
 from tests.unit.api.fake import HOME, Running
 from tests.unit.cli.conftest import Run
@@ -97,18 +97,34 @@ def test_a_day_has_closed_calls_and_sessions_and_goes_on_where_one_is_forgotten(
     control.past_calls.recorded += [Recorded(HOME, begin, end)]
     control.past_calls.accounts += [
         account("c-old", begin + 50),
+        account("c-lost", begin + 60),
         account("c-eve", begin - 9),
         account("c-ago", begin - 9000),
         account("c-aaaa2222", AT),
     ]
+    control.traces["c-old"] = course()
     code, out, err = cli("export", DAY, "--format", "jsonl")
     assert code == 0
     assert "s-gone: nothing of it is recorded" in err
     assert "c-old: its record is no longer kept" in err
     lines = [json.loads(line) for line in out.splitlines()]
     calls = [one["call"] for one in lines if one["type"] == "call"]
-    assert sorted(calls) == ["c-aaaa2222", "c-old"]  # the others were over before that day
+    # The others were over before that day.
+    assert sorted(calls) == ["c-aaaa2222", "c-lost", "c-old"]
+    assert "c-lost: its samples are forgotten and left out" in err
+    assert sum(one["type"] == "sample" and one["call"] == "c-old" for one in lines) == 600
     assert cli("export", "2026-02-30")[0] == 2
+
+
+def test_a_session_that_is_named_like_a_day_or_a_call_can_be_meant(
+    cli: Run, server: Running
+) -> None:
+    for name in ("2026-11-22", "c-aaaa2222"):
+        home = server.controller.kept[HOME]
+        server.controller.kept[SessionId(name)] = replace(home, id=SessionId(name))
+        code, out, err = cli("export", f"session:{name}", "--format", "jsonl")
+        assert (code, err) == (0, "")
+        assert json.loads(out.splitlines()[0]) == {"type": "session", "session": name}
 
 
 def test_a_call_that_closes_during_the_export_is_in_it(server: Running) -> None:
@@ -125,58 +141,19 @@ def test_a_call_that_closes_during_the_export_is_in_it(server: Running) -> None:
     assert [one.record for one in rest if isinstance(one, CallItem)] == [ended]
 
 
-class Thick:
-    """A daemon with so many samples and events that no answer has them all."""
+def test_what_cannot_be_told_at_once_is_told() -> None:
+    told: list[str] = []
+    crowd = tuple(Event(n, 500.0, Kind.PRESSURE, "s-1") for n in range(pieces.EVENTS))
 
-    def __init__(self, samples: int, events: int, most: int = 50_000) -> None:
-        self.most = most
-        self.samples = [Sample(100 + n / 10, n / 10, True, Usage(n)) for n in range(samples)]
-        self.events = [Event(n, 100 + n / 50, Kind.PRESSURE, "s-1") for n in range(events)]
-        self.asked = 0
+    def read(window: Window) -> Trace:
+        meant = (window.since or 0.0) <= 500.0 <= (window.until or 1e12)
+        return Trace(HOME, None, None, 0, (), crowd if meant else ())
 
-    def read(self, window: Window) -> Trace:
-        self.asked += 1
-        since, until = window.since or 0.0, window.until or 1e12
-        found = [one for one in self.samples if since <= one.at <= until]
-        cut = len(found) > self.most
-        found = found[-self.most :]
-        told = [one for one in self.events if since <= one.at <= until][-1000:]
-        shown = tuple(found[:: max(1, -(-len(found) // window.points))])
-        return Trace(SessionId("s-1"), None, None, 0, shown, tuple(told), len(found), cut)
-
-
-@pytest.mark.parametrize(("samples", "events"), [(0, 0), (1, 5000), (1999, 3), (60_000, 4000)])
-def test_everything_is_read_once_however_much_it_is(samples: int, events: int) -> None:
-    thick, told = Thick(samples, events), list[str]()
     gatherer = Gatherer(None, 0.0, 1e9, 1e9, told.append)  # type: ignore[arg-type]
-    items = list(gatherer._course("s-1", "", thick.read))
-    assert [one.sample for one in items if isinstance(one, SampleItem)] == thick.samples
-    assert [one.event for one in items if isinstance(one, EventItem)] == thick.events
-    assert told == []
-    assert thick.asked < 300
-
-
-@pytest.mark.parametrize(("samples", "events"), [(12_000, 0), (1, 20_000)])
-def test_much_more_than_an_answer_is_read_whole(
-    samples: int, events: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agentcg.cli.export.gather.POINTS", 40)
-    thick, told = Thick(samples, events, most=1000), list[str]()
-    gatherer = Gatherer(None, 0.0, 1e11, 1e9, told.append)  # type: ignore[arg-type]
-    items = list(gatherer._course("s-1", "", thick.read))
-    assert [one.sample for one in items if isinstance(one, SampleItem)] == thick.samples
-    assert [one.event for one in items if isinstance(one, EventItem)] == thick.events
-    assert told == []
-
-
-def test_what_is_all_at_one_moment_ends_and_is_told() -> None:
-    thick, told = Thick(9000, 0), list[str]()
-    thick.samples = [replace(one, at=500.0) for one in thick.samples]
-    gatherer = Gatherer(None, 0.0, 1e9, 1e9, told.append)  # type: ignore[arg-type]
-    assert list(gatherer._course("s-1", "", thick.read))
-    assert told
+    items = list(gatherer._course("s-1", "", read))
+    assert [one.event for one in items if isinstance(one, EventItem)] == list(crowd)
+    assert told == [f"s-1: {pieces.LEFT_OUT}"]
     assert gatherer.incomplete
-    assert thick.asked < 300
 
 
 def test_overlapping_calls_have_rows_of_their_own() -> None:

@@ -1,5 +1,6 @@
 """`agentcg otel`: each closed call is one span, once, whatever is away for a while."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -114,6 +115,27 @@ def test_what_is_refused_for_good_is_told(collector: Collector) -> None:
     sender.close()
     assert "refuses them with 400" in told[0]
     assert "1 spans dropped, 2 in all" in told[-1]
+
+
+def test_what_is_under_way_at_the_end_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(senders, "FLUSH_WITHIN", 0.05)
+    asked, go_on, told = threading.Event(), threading.Event(), list[str]()
+
+    def post(*_: object) -> tuple[str, None]:
+        asked.set()
+        go_on.wait(30)
+        return "refused", None
+
+    monkeypatch.setattr(Sender, "_post", post)
+    sender = Sender("http://127.0.0.1:9", {}, "h", told.append)
+    sender.put(span(closed("c-1")))
+    assert asked.wait(30)
+    sender.put(span(closed("c-2")))
+    sender.close()
+    assert told == ["2 spans dropped, 2 in all: the end came before they were sent"]
+    go_on.set()
+    sender._thread.join(30)
+    assert sender.dropped == 2
 
 
 def test_a_collector_that_is_away_costs_the_oldest_and_they_are_told(

@@ -135,6 +135,13 @@ def test_trace_plots_a_call_by_its_beginning_and_a_session_by_its_id(cli: Run) -
     assert "nothing" in err
 
 
+def test_a_call_that_is_forgotten_but_for_its_trace_is_plotted(cli: Run, server: Running) -> None:
+    server.controller.traces["c-old"] = course(command="make")
+    code, out, _ = cli("trace", "c-old")
+    assert code == 0
+    assert out.splitlines()[0].endswith("make")
+
+
 def test_since_and_points_are_asked_for(cli: Run, server: Running) -> None:
     assert cli("trace", "c-aa", "--since", "10m", "--points", "9")[0] == 0
     window = server.controller.bodies[-1]

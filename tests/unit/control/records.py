@@ -21,6 +21,7 @@ FULL_SESSION = Session(
     origin="user.slice",
     created_at=1.5,
     observe_only="it has a systemd of its own",
+    limit=6,
 )
 FULL_CALL = Call(
     CallId("c-full"),

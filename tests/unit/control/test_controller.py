@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agentcg.api.controller import Caller, Peer, Role
-from agentcg.control import metering
+from agentcg.control import metering, sessions
 from agentcg.control.controller import Daemon
 from agentcg.control.core import Core
 from agentcg.control.journal import Journal
@@ -16,13 +16,14 @@ from agentcg.control.state import LiveCall, LiveSession, State
 from agentcg.errors import DeniedError, NotFoundError
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.call import Call, CallState
+from agentcg.model.event import Kind
 from agentcg.model.grant import Grant
 from agentcg.model.host import Host
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.metered import Totals
 from agentcg.model.outcome import Cause
-from agentcg.model.sample import Counters
+from agentcg.model.sample import Counters, Sample, Usage
 from agentcg.model.session import Runtime, Session
 from agentcg.model.trace import Account, Window
 from agentcg.settings import Settings
@@ -75,6 +76,49 @@ async def test_a_session_learns_nothing_of_others_from_what_was_recorded(tmp_pat
             await door.recorded(own, SessionId("s-2"), Window(), None)
         with pytest.raises(DeniedError):
             await door.accounts(Caller(Role.NOBODY, peer), None, Window(), None)
+
+
+async def test_the_trace_of_a_call_outlives_its_record_for_whom_it_belongs_to(
+    tmp_path: Path,
+) -> None:
+    async with fleet(tmp_path / "top", tmp_path / "state") as made:
+        door, peer = Daemon(made.core), Peer(-1, 1, 0)
+        admin, own = Caller(Role.ADMIN, peer), Caller(Role.SESSION, peer, SessionId("s-1"))
+        for name, session, at in (("c-1", "s-1", 9.0), ("c-2", "s-2", 8.0), ("c-0", "s-1", -5.0)):
+            one = Account(CallId(name), SessionId(session), "make", at, Cause.OOM, 3.0, limit=7)
+            made.traces.store.note(one)
+            made.traces.store.put(session, name, Sample(at, at, True, Usage(5, 6)))
+        for caller, seen in ((admin, ("c-0", "c-1", "c-2")), (own, ("c-1",))):
+            for name in ("c-0", "c-1", "c-2", "c-none"):
+                if name not in seen:
+                    with pytest.raises(NotFoundError):
+                        await door.call_trace(caller, CallId(name), Window(-9.0))
+                    continue
+                found = await door.call_trace(caller, CallId(name), Window(-9.0))
+                assert [sample.usage for sample in found.samples] == [Usage(5, 6)]
+                assert found.call is not None
+                assert (found.call.intent.tool, found.limit) == ("make", 7)
+                assert found.call.outcome is not None
+                assert found.call.outcome.cause is Cause.OOM
+        with pytest.raises(NotFoundError):
+            await door.call_trace(Caller(Role.NOBODY, peer), CallId("c-1"), Window())
+        with pytest.raises(NotFoundError):
+            await door.call(admin, CallId("c-1"))
+
+
+async def test_the_limit_of_a_closed_session_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fleet(tmp_path / "top", tmp_path / "state") as made:
+        door, admin, name = Daemon(made.core), Caller(Role.ADMIN, Peer(-1, 1, 0)), SessionId("s-1")
+        made.core.recorder.begin()
+        made.core.tell(Kind.SESSION_OPENED, "", session=name)
+        # As it is at its end, whatever it was when it was opened.
+        made.session.record = replace(made.session.record, limit=1)
+        made.session.limit = 77
+        monkeypatch.setattr(sessions, "_leave", lambda *_: None)
+        await sessions.close(made.core, made.session)
+        assert (await door.session_trace(admin, name, Window(0.0))).limit == 77
 
 
 async def test_a_session_is_metered_from_its_opening_on(tmp_path: Path) -> None:

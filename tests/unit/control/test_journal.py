@@ -70,6 +70,8 @@ def test_a_closed_session_is_not_open(journal: Journal) -> None:
     journal.put_session(SESSION, is_open=True)
     journal.put_session(SESSION, is_open=False)
     assert journal.open_sessions() == []
+    assert journal.session("s-1") == SESSION
+    assert journal.session("s-2") is None
 
 
 def test_a_key_finds_its_last_call_in_its_own_session(journal: Journal) -> None:

@@ -1,6 +1,7 @@
 """What the loader says without library, type information, permission or bpf file system."""
 
 import ctypes
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from agentcg.errors import BpfError, UnavailableError, UnsupportedError
 from agentcg.kernel import bpf_object, bpffs, libbpf, probe_bpf
+from agentcg.kernel.bpf_handle import Handle
 from agentcg.kernel.bpf_object import Object
 
 
@@ -118,3 +120,12 @@ def test_an_object_is_known_by_its_content(tmp_path: Path) -> None:
 def test_no_bpf_file_system(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="mount -t bpf bpf /sys/fs/bpf"):
         bpffs.Pins(tmp_path / "agentcg")
+
+
+def test_what_is_closed_is_neither_used_nor_closed_again() -> None:
+    ours = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    with Handle(ours, "counts") as handle:
+        assert handle.fd == ours
+    with pytest.raises(BpfError, match="counts is closed"):
+        handle.pin(Path("/none"))
+    handle.close()

@@ -1,6 +1,5 @@
 """What work looks like: on the shipped traces as an independent script has it, and at the edges."""
 
-import math
 from pathlib import Path
 
 import pytest
@@ -71,11 +70,21 @@ def test_nothing_is_made_of_nothing_nor_of_a_clock_that_was_put() -> None:
     odd = [Account(CallId("c"), ONE, "x", AT, Cause.EXITED, -5.0)]
     found = character.task(ONE, [*back, back[0], Sample(AT, 1e6, False, Usage(9))], odd)
     assert found.seconds == 7
-    assert math.copysign(1, found.fall) == 1
+    assert str(found.fall) == "0.0"
     assert found.in_calls >= 0
     assert found.cpu == 5
     empty = character.fleet([none], [])
     assert (empty.in_calls, empty.retried, empty.peak_to_mean.count) == (None, None, 0)
+
+
+def test_without_the_memory_controller_time_is_known_and_memory_is_not() -> None:
+    taken = [Sample(AT + n, n, True, Usage(cpu=n / 2)) for n in range(11)]
+    mine = [Account(CallId("a"), ONE, "make", AT + 1, Cause.EXITED, 4.0, 1.0)]
+    found = character.task(ONE, taken, mine)
+    assert (found.seconds, found.in_calls, found.cpu, found.measured) == (10, 4, 5, 0)
+    assert (found.mean, found.peak, found.rise, found.fall) == (None, None, None, None)
+    whole = character.fleet([found], mine)
+    assert (whole.in_calls, whole.fast, whole.rise.count) == (0.4, None, 0)
 
 
 def test_no_time_counts_twice_though_parts_are_out_of_order() -> None:

@@ -50,6 +50,22 @@ def test_pages_have_each_call_once_though_it_closed_days_after_it_was_declared(
         assert pages(one, most) == ["c-4", "c-3", "c-6", "c-2", "c-1", "c-5"]
 
 
+def test_an_account_is_found_by_its_call_in_whichever_file_and_in_none_yet(bench: Bench) -> None:
+    for days in (-1, 0):
+        bench.ahead = days * DAY
+        one = bench.open()
+        one.note(account(-days, 5.0))
+        written(one)
+        one.close()
+    one = bench.open()
+    one.note(account(2, 6.0))
+    for n in range(3):
+        found = recall.account(one, f"c-{n}")
+        assert found is not None
+        assert found.call == f"c-{n}"
+    assert recall.account(one, "c-9") is None
+
+
 def test_sessions_are_listed_by_what_is_recorded_of_themselves(bench: Bench) -> None:
     one = bench.open()
     for n in range(20):
@@ -72,6 +88,17 @@ def test_sessions_are_listed_by_what_is_recorded_of_themselves(bench: Bench) -> 
         assert [r.session for r in recall.recorded(one, None, Span(1001.0, 1500.0))] == ["s-1"]
         assert recall.recorded(one, None, Span(4000.0, 5000.0)) == []
         written(one)
+
+
+def test_a_session_lasts_to_its_last_sample_though_that_is_in_no_file(bench: Bench) -> None:
+    one = bench.open()
+    one.put("s-1", "", sample(0, at=1000.0))
+    one.put("s-1", "", sample(50, at=1000.0))
+    (found,) = recall.recorded(one, None, EVER)
+    assert (found.session, found.since) == ("s-1", sample(0, at=1000.0).at)
+    assert found.until == sample(50, at=1000.0).at > found.since
+    assert recall.recorded(one, "s-2", EVER) == []
+    assert recall.recorded(one, None, Span(0.0, 10.0)) == []
 
 
 def test_a_damaged_file_costs_no_other(bench: Bench) -> None:

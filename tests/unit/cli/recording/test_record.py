@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentcg.api.controller import Caller
+from agentcg.cli import pieces
 from agentcg.cli.recording import gather, lines
 from agentcg.cli.recording.lines import Course
 from agentcg.client import Client
@@ -20,25 +21,32 @@ from agentcg.model.intent import Intent
 from agentcg.model.trace import Recorded, Trace, Window
 from tests.unit.api.fake import HOME, Running
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.courses import AT, course
+from tests.unit.cli.courses import AT, MIB, course
 
 TRACE = course()
 
 
 @pytest.fixture
 def one(server: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
-    """A call with a trace of 600 samples, of which an answer has 100 at most."""
+    """A call with a trace of 600 samples, of which an answer has 100 at most, and its session."""
     server.controller.add("c-aaaa2222", Intent(command="pytest"), Grant(), session=HOME)
+
+    def events(window: Window) -> tuple[Event, ...]:
+        begin, end = window.since or 0.0, window.until or 1e12
+        return tuple(e for e in TRACE.events if begin <= e.at <= end)
+
+    async def session_trace(_: Caller, session: SessionId, window: Window) -> Trace:
+        return Trace(session, None, None, 0, (), events(window))
 
     async def call_trace(_: Caller, call: CallId, window: Window) -> Trace:
         begin, end = window.since or 0.0, window.until or 1e12
         inside = [s for s in TRACE.samples if begin <= s.at <= end]
-        told = tuple(e for e in TRACE.events if begin <= e.at <= end)
         kept = tuple(inside[: window.points])
-        return Trace(HOME, TRACE.call, None, 0, kept, told, len(inside))
+        return Trace(HOME, TRACE.call, None, 0, kept, events(window), len(inside))
 
     monkeypatch.setattr(server.controller, "call_trace", call_trace)
-    monkeypatch.setattr(gather, "POINTS", 100)
+    monkeypatch.setattr(server.controller, "session_trace", session_trace)
+    monkeypatch.setattr(pieces, "POINTS", 100)
     return server
 
 
@@ -83,7 +91,7 @@ def test_of_a_closed_session_every_part_is_there_also_behind_an_empty_one(
         inside = [s for s in TRACE.samples if begin <= s.at <= end and session == "s-gone"]
         if not inside:
             raise NotFoundError(f"session {session!r}: nothing is remembered")
-        return Trace(session, None, None, 0, tuple(inside[: window.points]), (), len(inside))
+        return Trace(session, None, MIB, 0, tuple(inside[: window.points]), (), len(inside))
 
     monkeypatch.setattr(one.controller, "session_trace", session_trace)
     said: list[str] = []
@@ -91,6 +99,7 @@ def test_of_a_closed_session_every_part_is_there_also_behind_an_empty_one(
         found = list(gather.records(daemon, AT - 3600, AT + 61, said.append))
     gone = [r for r in found if isinstance(r, Course) and r.session == "s-gone"]
     assert [s for course in gone for s in course.samples] == list(TRACE.samples)
+    assert {course.limit for course in gone} == {MIB}
     assert said == ["left out: session 's-home': nothing is remembered"]
 
 

@@ -48,7 +48,7 @@ def records() -> list[Record]:
         goes,
         dies,
         gone,
-        Course("s-1", None, samples()),
+        Course("s-1", None, samples(), 700 * MIB),
         Course("s-1", "c-goes", samples()),
         Course("s-1", "c-dies", samples(2)[:39]),
         *(Event(n, AT + n, kind, "s-1", "c-dies", NASTY) for n, kind in told),

@@ -56,6 +56,14 @@ def test_figures_are_those_of_the_last_reading(hour: Past) -> None:
     assert {v.session.id: v.open_calls for v in reading.sessions} == {"s-1": 2, "s-gone": 1}
 
 
+def test_a_session_has_its_limit_though_it_was_closed_before() -> None:
+    hour = load("x", [*records(), Course("s-gone", None, samples(), 800 * MIB)])
+    for name, limit in (("s-1", 700 * MIB), ("s-gone", 800 * MIB)):
+        assert hour.trace(name, None, AT + 30).limit == limit
+    gone = [v for v in hour.reading(AT + 30).sessions if v.session.id == "s-gone"]
+    assert [view.limit for view in gone] == [800 * MIB]
+
+
 def test_a_clock_that_was_put_back_is_no_trouble() -> None:
     mixed = samples()[30:] + samples()[:30]
     track = track_of(mixed)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from agentcg.cli import past
+from agentcg.cli import past, pieces
 from agentcg.cli.report import gather
 from agentcg.cli.report.page import page
 from agentcg.errors import NotFoundError
@@ -69,7 +69,7 @@ class Daemon:
     def session_trace(self, name: SessionId, window: Window) -> Trace:
         self.lost += 1
         since, until = window.since or 0.0, window.until or past.EVER
-        told = [one for one in self.trace.events if since <= one.at <= until][-past.EVENTS :]
+        told = [one for one in self.trace.events if since <= one.at <= until][-pieces.EVENTS :]
         return replace(self.trace, session=name, events=tuple(told), lost=self.lost)
 
     def call_trace(self, name: str, _: Window) -> Trace:
@@ -112,6 +112,4 @@ def test_all_events_are_read_and_those_that_are_not_drawn_are_told(
     monkeypatch.setattr("agentcg.cli.report.plots.MARKS", 20)
     assert b"of 60 events the last 20 are marked" in page(made)
     daemon.trace = replace(daemon.trace, events=tuple(replace(one, at=AT) for one in told))
-    assert f"session {ONE}: too many events; the oldest of a minute are left out" in (
-        of_day(daemon).notes
-    )
+    assert f"session {ONE}: {pieces.LEFT_OUT}" in (of_day(daemon).notes)

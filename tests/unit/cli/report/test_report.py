@@ -80,6 +80,23 @@ def test_a_closed_session_is_reported_with_its_plots(cli: Run) -> None:
     assert re.search(r"killed for memory\s+1\b", found.text)
 
 
+def test_a_session_that_is_named_like_a_day_can_be_meant(cli: Run, server: Running) -> None:
+    known, name = server.controller.past_calls, SessionId("2026-11-22")
+    known.recorded = [Recorded(name, AT, AT + 60)]
+    serve(server, {name: replace(course(), call=None)})
+    assert f"agentcg: session {name}" in made(cli, f"session:{name}").text
+    assert f"agentcg: day {name}" in made(cli, name).text
+
+
+def test_what_was_not_measured_is_a_dash(cli: Run, server: Running) -> None:
+    known = server.controller.past_calls
+    known.accounts = [replace(account(n, f"s-{n}", at=AT), peak=None) for n in range(2)]
+    known.recorded = [Recorded(SessionId(f"s-{n}"), AT, AT + 60) for n in range(2)]
+    found = made(cli, DAY)
+    assert "0 B" not in found.text
+    assert re.search(r"promised and not used\s+-", found.text)
+
+
 def test_nothing_is_fetched_or_run_whatever_agents_said(cli: Run) -> None:
     _, out, _ = cli("report", HOME, "-o", "-")
     found = Document(out)

@@ -51,6 +51,25 @@ def test_it_fits_and_is_harmless(screen: Screen, size: tuple[int, int], glyphs: 
         assert text.isascii() or glyphs is UNICODE
 
 
+@pytest.mark.parametrize("screen", SCREENS, ids=str)
+def test_what_befell_each_is_looked_up_once_a_frame(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+    look = Board.marks
+
+    def marks(known: Board, session: str, call: str | None, at: float) -> set[Mark]:
+        asked.append((session, call))
+        return look(known, session, call, at)
+
+    known = full()
+    monkeypatch.setattr(Board, "marks", marks)
+    lines = framed(known, screen, size=(120, 24)).lines
+    assert len(asked) == len(set(asked))
+    if screen.view in {View.SESSIONS, View.CALLS} and not (screen.help or screen.words):
+        assert "40 calls; in the last minute 1 killed, 1 stalled, 1 held" in lines[2].plain
+
+
 def test_the_nasty_command_is_shown_escaped() -> None:
     lines = shown(full(), size=(160, 50))
     assert any("echo \\x1b]0;x\\x07<script>\\u202e" in line for line in lines)
