@@ -17,8 +17,6 @@ from vm_tests.kernels import Boot
 from vm_tests.suite import Result
 
 Run = Callable[[Boot], Result]
-# The first kernel has the most to do: the others take what it leaves of the CPUs.
-_YIELDS = 10
 
 
 def run(boots: Sequence[Boot], one: Run) -> list[Result]:
@@ -28,12 +26,10 @@ def run(boots: Sequence[Boot], one: Run) -> list[Result]:
     sys.stdout.flush()
     # Leaving ends what still runs by SIGTERM, and with it the machines.
     with multiprocessing.get_context("fork").Pool(len(boots)) as pool:
-        return pool.map(partial(_named, one, boots[0]), boots, chunksize=1)
+        return pool.map(partial(_named, one), boots, chunksize=1)
 
 
-def _named(one: Run, first: Boot, boot: Boot) -> Result:
-    if boot != first:
-        os.nice(_YIELDS)
+def _named(one: Run, boot: Boot) -> Result:
     with _prefixed(f"{boot.name:>4} | "):
         try:
             return one(boot)
