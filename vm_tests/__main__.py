@@ -7,10 +7,9 @@ import termios
 import time
 import tty
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from vm_tests import app, bench, host, kernels, matrix, qemu, sandbox_disk, session, steps, suite
+from vm_tests import app, bench, host, kernels, qemu, sandbox_disk, session, steps, suite
 from vm_tests.demo import run as demo
 from vm_tests.errors import HarnessError
 from vm_tests.kernels import Boot
@@ -53,17 +52,15 @@ def _run(args: argparse.Namespace) -> int:
         return demo.in_machine(boots[0], disks, args.record)
     if args.command == "bench":
         return _BENCHES[args.what](boots[0], disks)
-    one = partial(_test, args, disks, boots[0])
-    return suite.report(matrix.run(boots, one), strict=args.kernel == "newest")
-
-
-def _test(args: argparse.Namespace, disks: qemu.Disks, first: Boot, boot: Boot) -> suite.Result:
-    """The first kernel has it all, and its coverage measured, which costs a tenth of the time."""
-    words = [*(["-k", args.k] if args.k else []), *args.pytest_args]
-    if boot != first and not (args.soak or words):
-        words = [*_ONCE]
-    coverage = args.coverage and boot == first
-    return suite.run(boot, disks, words, coverage=coverage, soak=args.soak)
+    pytest_args = [*(["-k", args.k] if args.k else []), *args.pytest_args]
+    results = [suite.run(boots[0], disks, pytest_args, coverage=args.coverage, soak=args.soak)]
+    for boot in boots[1:]:
+        # The first kernel had it all. Coverage costs a tenth of the time.
+        once = () if args.soak or pytest_args else _ONCE
+        results.append(
+            suite.run(boot, disks, [*pytest_args, *once], coverage=False, soak=args.soak)
+        )
+    return suite.report(results, strict=args.kernel == "newest")
 
 
 def _sandboxes(args: argparse.Namespace) -> Sequence[str]:

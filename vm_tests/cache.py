@@ -106,11 +106,10 @@ def duration(step: str) -> float | None:
 
 def remember_duration(step: str, seconds: float) -> None:
     """Keep it for the next run."""
-    with locked("durations"):
-        durations = _durations() | {step: round(seconds, 1)}
-        partial = root() / "durations.json.partial"
-        partial.write_text(json.dumps(durations, indent=1, sort_keys=True))
-        partial.rename(root() / "durations.json")
+    durations = _durations() | {step: round(seconds, 1)}
+    partial = root() / "durations.json.partial"
+    partial.write_text(json.dumps(durations, indent=1, sort_keys=True))
+    partial.rename(root() / "durations.json")
 
 
 def _durations() -> dict[str, float]:

@@ -10,7 +10,7 @@ from vm_tests.app import REPO
 from vm_tests.errors import HarnessError
 
 _DISK_GIB = 6
-_NEEDED = qemu.MEMORY_MIB + 512  # MiB for one machine
+_HEADROOM_MIB = 512
 
 # Command and the Debian package that has it.
 _TOOLS = {
@@ -46,21 +46,13 @@ def _missing() -> list[str]:
     return sorted(package for tool, package in _TOOLS.items() if not shutil.which(tool))
 
 
-def bears(machines: int) -> bool:
-    """Tell whether so many machines have room side by side, with a CPU for each."""
-    return len(os.sched_getaffinity(0)) >= machines and _available() >= machines * _NEEDED
-
-
 def check_memory() -> None:
     """Raise HarnessError if the machine would not fit into memory."""
-    if (available := _available()) < _NEEDED:
-        raise HarnessError(
-            f"{available} MiB of memory are available, the VM needs {_NEEDED} MiB: end something"
-        )
-
-
-def _available() -> int:
-    """MiB that programs may still take."""
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     fields = dict(line.split(":", 1) for line in lines)
-    return int(fields["MemAvailable"].split()[0]) // 1024
+    available = int(fields["MemAvailable"].split()[0]) // 1024
+    needed = qemu.MEMORY_MIB + _HEADROOM_MIB
+    if available < needed:
+        raise HarnessError(
+            f"{available} MiB of memory are available, the VM needs {needed} MiB: end something"
+        )

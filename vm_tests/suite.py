@@ -66,7 +66,7 @@ def run(
 
 def prepare(vm: Vm, *, coverage: bool = False) -> None:
     """Install agentcg in the booted guest, as its user would."""
-    with steps.step(f"install-{vm.name}", "Installing in the guest") as log, log.open("wb") as file:
+    with steps.step("install", "Installing in the guest") as log, log.open("wb") as file:
         vm.output(["mkdir", "-p", f"{_RESULTS}/coverage"])
         if coverage:
             vm.put(_archive({"coverage.conf": _coverage_unit()}), _drop_ins("agentcg.service"))
@@ -149,7 +149,7 @@ def _archive(files: dict[str, bytes]) -> bytes:
 
 def _fetch(vm: Vm, results: Path) -> None:
     with (
-        steps.step(f"results-{vm.name}", f"Fetching the results into {results}"),
+        steps.step("results", f"Fetching the results into {results}"),
         (results / "journal.txt").open("wb") as journal,
     ):
         # The daemon writes its coverage when it ends.

@@ -40,7 +40,6 @@ class Vm:
     def __init__(
         self, boot: Boot, disks: qemu.Disks, *, terminal: bool = False, counted: int = 0
     ) -> None:
-        self.name = boot.name
         self.console = cache.logs() / f"console-{boot.name}.log"
         self.console.write_bytes(b"")
         self._channels = itertools.count(1)
