@@ -22,6 +22,7 @@ PIDS = (
 )
 SPIN = "import os\nos.sched_setaffinity(0, {0})\nwhile True: pass"
 DECLARED = (ACG, "run", "--")
+SECOND = 1_000_000  # microseconds
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +62,20 @@ def test_cpu_goes_to_calls_first_and_equally_to_sessions(agents: tuple[Box, Box]
     """
     open_, silent = agents
     burn = ("/bin/sh", "-c", f'{PYTHON3} -c "$0" & {PYTHON3} -c "$0"', SPIN)
-    runs = [open_.start(*DECLARED, *burn), open_.start(*burn), silent.start(*burn)]
     calls = [open_.home / "agentcg.calls", open_.home / "agentcg.agent", silent.home]
+
+    def used() -> list[int]:
+        return [field(cgroup / "cpu.stat", "usage_usec") for cgroup in calls]
+
+    idle = used()
+    runs = [open_.start(*DECLARED, *burn), open_.start(*burn), silent.start(*burn)]
+    busy = SECOND / 2
+    until(lambda: all(b - a > busy for a, b in zip(idle, used(), strict=True)), "all to run", 120)
     until(lambda: number(open_.home / "agentcg.agent/cpu.weight") == 10, "the credit to be spent")
-    before = [field(cgroup / "cpu.stat", "usage_usec") for cgroup in calls]
+    before = used()
     with pytest.raises(subprocess.TimeoutExpired):
         runs[0].wait(scale(10, 20))
-    after = [field(cgroup / "cpu.stat", "usage_usec") for cgroup in calls]
-    declared, beside, undeclared = (b - a for a, b in zip(before, after, strict=True))
+    declared, beside, undeclared = (b - a for a, b in zip(before, used(), strict=True))
     figures = f"{declared=} {beside=} {undeclared=}"
     print(figures)
     assert beside < declared / 2, figures
