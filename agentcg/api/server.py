@@ -56,6 +56,8 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
         super().__init__(config)
         self._stop = stop
+        # Uvicorn sets them in its own main loop.
+        self.server_state.default_headers = [(n.encode(), v.encode()) for n, v in config.headers]
 
     @override
     @contextmanager
