@@ -32,7 +32,12 @@ READ = frozenset(
         EVENTS,
     }
 )
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 _FOLDER = Path(__file__).with_name("files")
 # A reading of the machine holds for so long, whoever asks: its figures are since the one before.
 _FRESH = 0.9
