@@ -73,6 +73,7 @@ unit: setup
 # The real kernel without a VM: a private cgroup2 mount in a cgroup namespace of its own.
 root: setup
 	@command -v node >/dev/null || tools/need nodejs
+	@command -v chromium >/dev/null || tools/need chromium
 	tools/in-cgroup $(BIN)/coverage run -m pytest -q $(AGAIN) tests/root -m root --durations=10
 
 # The full sizes of what `make root` and `make vm` show in small.

@@ -73,7 +73,7 @@ function rows(sessions, open, killed, state) {
           sessionLink(id),
           visible(view.session.name),
           used(view.memory, view.limit),
-          cores(rates.length ? rates.reduce((sum, one) => sum + one, 0) : null),
+          cores(rates.length ? together(rates, state) : null),
           count(view.open_calls),
           count(killed.filter((one) => one.session === id).length),
           count(view.undeclared),
@@ -81,6 +81,10 @@ function rows(sessions, open, killed, state) {
       };
     });
 }
+
+// Each is of a time of its own: their sum may be more than there is.
+const together = (rates, { machine }) =>
+  Math.min(machine.cpus, rates.reduce((sum, one) => sum + one, 0));
 
 function lacks(host) {
   const missing = host.mechanisms.filter((one) => !one.works);
