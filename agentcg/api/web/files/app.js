@@ -1,10 +1,11 @@
 // The page: which view is shown, that it is kept fresh, and whether the daemon answers.
 
 import * as call from "./call.js";
-import { Refused, enter, follow, get } from "./daemon.js";
+import { Refused, enter, follow } from "./daemon.js";
 import { become, h } from "./dom.js";
 import { visible } from "./format.js";
 import * as host from "./host.js";
+import { note } from "./parts.js";
 import * as session from "./session.js";
 import { State } from "./state.js";
 
@@ -15,6 +16,7 @@ const VIEWS = { host, session, call };
 const [path, status, main] = ["path", "state", "view"].map((id) => document.getElementById(id));
 const state = new State();
 let hurry = () => {};
+let refused = ""; // why a link was not taken
 const CONNECTING = "connecting";
 let deaf = CONNECTING; // why no events are heard, or nothing
 
@@ -36,7 +38,7 @@ function say(text, kind) {
 function failed(error) {
   const out = error instanceof Refused && error.status === 401;
   say(out ? error.message : `connection lost, trying again: ${error.message}`, "lost");
-  if (out) become(main, [h("p", { class: "note" }, visible(error.message))]);
+  if (out) become(main, [refused, error.message].filter(Boolean).map(note));
 }
 
 function crumbs(view, name, owner) {
@@ -107,17 +109,15 @@ async function hear() {
   }
 }
 
+// A link is taken by its secret; a token from before may hold where it is of no use.
 async function start() {
   const secret = location.hash.match(/^#enter=(.+)$/)?.[1];
-  if (secret) {
-    history.replaceState(null, "", "#/");
-    try {
-      await enter(secret);
-    } catch (error) {
-      failed(error);
-      become(main, [h("p", { class: "note" }, visible(error.message))]);
-      await get("/v1/host"); // a token from before may still hold
-    }
+  if (!secret) return;
+  history.replaceState(null, "", "#/");
+  try {
+    await enter(secret);
+  } catch (error) {
+    refused = error.message;
   }
 }
 
@@ -126,4 +126,7 @@ window.addEventListener("hashchange", () => {
   if (location.hash.startsWith("#enter=")) location.reload();
   else hurry();
 });
-start().then(() => { ask(); hear(); }, failed);
+start().then(() => {
+  ask();
+  hear();
+});
