@@ -10,14 +10,13 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from agentcg.api import events, problems, routes, traces
 from agentcg.api.body_limit import BodyLimit
 from agentcg.api.controller import Controller
 from agentcg.api.web.access import Access
 from agentcg.api.web.guard import ENTER, EVENTS, Guard, bearer
-from agentcg.errors import DeniedError
 from agentcg.telemetry import machine
 
 READ = frozenset(
@@ -49,13 +48,6 @@ class Now:
 
     at: float
     machine: machine.Machine
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Token:
-    """What each further request has to carry."""
-
-    token: str
 
 
 def create_web(controller: Controller, access: Access) -> FastAPI:
@@ -128,16 +120,17 @@ async def file(files: TheFiles, name: str) -> Response:
 
 
 @router.post(ENTER)
-async def enter(request: Request) -> Token:
-    """Exchange the secret of a link for a token."""
+async def enter(request: Request) -> Response:
+    """Exchange the secret of a link for a token, which each further request has to carry."""
     access: Access = request.app.state.access
     token = access.enter(bearer(Headers(scope=request.scope)) or "", time.monotonic())
     if token is None:
-        raise DeniedError(
-            "this link was used already, or is older than a minute: run `agentcg ui` again"
-        )
-    return Token(token)
+        detail = "this link was used already, or is older than a minute: run `agentcg ui` again"
+        return problems.response(problems.body(403, "denied", detail), close=True)
+    return JSONResponse({"token": token})
 
 
 def _file(files: dict[str, bytes], name: str) -> Response:
-    return Response(files[name], media_type=_TYPES[Path(name).suffix])
+    # They are for everybody, and everybody gets one answer a connection.
+    headers = {"connection": "close"}
+    return Response(files[name], media_type=_TYPES[Path(name).suffix], headers=headers)

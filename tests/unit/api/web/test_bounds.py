@@ -9,7 +9,7 @@ import pytest
 
 from agentcg.api import protocol
 from agentcg.api.web import protocol as web_protocol
-from agentcg.api.web.guard import STREAMS
+from agentcg.api.web.guard import HEADERS, STREAMS
 from agentcg.model.grant import Grant
 from agentcg.model.intent import Intent
 from tests.unit.api.fake import HOME, Running
@@ -63,6 +63,16 @@ def test_half_a_request_is_dropped(server: Running, monkeypatch: pytest.MonkeyPa
         assert gone(sock)
 
 
+def test_rubbish_is_answered_with_a_problem(server: Running) -> None:
+    with connected(server) as sock:
+        sock.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        answer = sock.makefile("rb").read().lower()
+    assert answer.startswith(b"http/1.1 400")
+    assert b"urn:agentcg:problem:bad-request" in answer
+    for name, value in HEADERS.items():
+        assert f"{name}: {value}\r\n".encode().lower() in answer
+
+
 def test_who_asks_and_asks_without_a_token_gets_one_answer(server: Running) -> None:
     before = fds()
     with connected(server, room=2048) as sock:
@@ -78,7 +88,7 @@ def test_who_does_not_read_is_cut_off(server: Running, monkeypatch: pytest.Monke
     secret, before = token(server), fds()
     with connected(server, room=2048) as sock:
         sock.sendall(request(server, "/v1/calls", secret) * 3)
-        eventually(lambda: fds() > before + 1)
+        assert sock.recv(1, socket.MSG_PEEK) == b"H"
         eventually(lambda: fds() <= before + 1)
 
 

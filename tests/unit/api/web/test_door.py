@@ -126,8 +126,8 @@ def test_every_answer_says_what_a_browser_may_do_with_it(
     server.controller.failure = RuntimeError("x")
     answers = [stranger.get(p) for p in ("/ui", "/ui/app.js", "/x", "/v1/calls")]
     answers += [looking.get(p) for p in ("/v1/calls", "/v1/calls/a.b", "/x", "/v1/host")]
-    answers += [stranger.post("/x"), stranger.get("/ui", headers=[("Host", "a"), ("Host", "b")])]
-    assert {answer.status_code for answer in answers} >= {200, 400, 401, 404, 405, 422, 500}
+    answers.append(stranger.post("/x"))
+    assert {answer.status_code for answer in answers} >= {200, 401, 404, 405, 422, 500}
     for answer in answers:
         assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
 
