@@ -27,6 +27,8 @@ GRACE = 2
 _MAX_HEAD = 16 * 1024
 # A full queue refuses a client that does not block, and its command then runs unmanaged.
 _BACKLOG = 1024
+# A browser comes again. As many are accepted at a stretch, and a stranger may send crowds.
+_WEB_BACKLOG = 128
 
 
 async def serve(
@@ -105,7 +107,7 @@ def _config(app: Any, door: Door) -> uvicorn.Config:  # noqa: ANN401 - any ASGI 
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        backlog=_BACKLOG,
+        backlog=_WEB_BACKLOG if web else _BACKLOG,
         # The gate refuses first, and with a problem document; this is the second line.
         limit_concurrency=2 * TOTAL[door],
         timeout_keep_alive=KEEP_ALIVE,

@@ -36,9 +36,9 @@ function say(text, kind) {
 }
 
 function failed(error) {
-  const out = error instanceof Refused && error.status === 401;
-  say(out ? error.message : `connection lost, trying again: ${error.message}`, "lost");
-  if (out) become(main, [refused, error.message].filter(Boolean).map(note));
+  const answered = error instanceof Refused;
+  say(answered ? error.message : `connection lost, trying again: ${error.message}`, "lost");
+  if (answered) become(main, [refused, error.message].filter(Boolean).map(note));
 }
 
 function crumbs(view, name, owner) {
@@ -54,7 +54,10 @@ async function once() {
   await state.refresh();
   const found = await view.read(state, name);
   const [now, which] = where();
-  if (now !== view || which !== name) return; // somebody went elsewhere meanwhile
+  if (now !== view || which !== name) {
+    await once(); // somebody went elsewhere meanwhile
+    return;
+  }
   crumbs(view, name, view === call ? found.view?.call.session : null);
   become(main, view.draw(found, state, Math.max(300, main.clientWidth)).flat(Infinity).filter(Boolean));
   if (deaf) say(deaf, deaf === CONNECTING ? "" : "lost");
