@@ -39,7 +39,9 @@ def busy(controller: FakeController) -> None:
     for n in range(12):
         intent = Intent(command=NASTY * 20, tool=NASTY)
         controller.add(f"c-{n:08}", intent, Grant(memory_limit=8 * MIB), session=HOME)
-    view = controller.add(CALL, Intent(command=NASTY), Grant(notes=(NASTY,)), session=HOME)
+    view = controller.add(
+        CALL, Intent(command=NASTY), Grant(notes=(NASTY,), cpus=frozenset({10, 9})), session=HOME
+    )
     record = replace(view.call, state=CallState.CLOSED, ended_at=time.time(), outcome=KILLED)
     controller.views[CALL] = replace(view, call=record)
     controller.traces[CALL] = course()
@@ -87,6 +89,7 @@ def test_every_view_is_whole_on_a_wide_and_on_a_narrow_screen(page: Browser) -> 
         assert count(page, selector) == number, selector
     assert count(page, "line.mark") == 12
     assert "Memory; limit 2 GiB" in page.text()
+    assert "2 (CPU 9 10)" in page.text()
     for lost in ("#/call/c-none", "#/session/s-none", "#/call/%ff", "#/call/a.b"):
         page.ask(f"location.hash = {lost!r}")
         until(lambda: "Asked for" not in page.text(), "another view", 60)

@@ -48,7 +48,9 @@ class Guard:
         """Pass the request on, or refuse it and hang up."""
         problem = self._problem(scope["method"], scope["path"], Headers(scope=scope))
         if problem is not None:
-            answer = problems.response(problem, _extra(problem["status"]), close=True)
+            answer = problems.response(
+                problem, _extra(problem["status"], scope["path"]), close=True
+            )
             await answer(scope, receive, send)
             return
         stream = scope["path"] == EVENTS
@@ -64,9 +66,9 @@ class Guard:
         if headers.get("host") != host:
             detail = f"this door is http://{host} and no other: forward the same port, and say that"
             return problems.body(403, "denied", detail)
-        allowed = "POST" if path == ENTER else "GET"
-        if method != allowed:
-            return problems.body(405, "method-not-allowed", f"the web view only reads: {allowed}")
+        if method != _method(path):
+            detail = f"the web view only reads: {_method(path)}"
+            return problems.body(405, "method-not-allowed", detail)
         return None if path in self._public else self._not_for(path, headers)
 
     def _not_for(self, path: str, headers: Headers) -> Problem | None:
@@ -93,12 +95,16 @@ def bearer(headers: Headers) -> str | None:
     return secret if scheme.lower() == "bearer" and secret else None
 
 
-def _extra(status: int) -> dict[str, str]:
+def _method(path: str) -> str:
+    return "POST" if path == ENTER else "GET"
+
+
+def _extra(status: int, path: str) -> dict[str, str]:
     match status:
         case 401:
             return {"www-authenticate": "Bearer"}
         case 405:
-            return {"allow": "GET"}
+            return {"allow": _method(path)}
         case 503:
             return {"retry-after": "2"}
         case _:

@@ -5,12 +5,13 @@ import { Refused, enter, follow } from "./daemon.js";
 import { become, h } from "./dom.js";
 import { visible } from "./format.js";
 import * as host from "./host.js";
-import { note } from "./parts.js";
+import { note, sessionLink } from "./parts.js";
 import * as session from "./session.js";
 import { State } from "./state.js";
 
 const EVERY = 1000;
 const AGAIN = 2000;
+const LEAST = 300; // pixels of width that a plot has
 const SHARE = 4; // times as long as an answer took is rested, so that many pages are no burden
 const VIEWS = { host, session, call };
 const [path, status, main] = ["path", "state", "view"].map((id) => document.getElementById(id));
@@ -43,7 +44,7 @@ function failed(error) {
 
 function crumbs(view, name, owner) {
   const links = [h("a", { href: "#/" }, "host")];
-  if (owner) links.push(h("a", { href: `#/session/${encodeURIComponent(owner)}` }, visible(`session ${owner}`)));
+  if (owner) links.push(sessionLink(owner, session.name(owner)));
   if (view !== host) links.push(h("span", {}, visible(view.name(name))));
   become(path, links);
   document.title = visible(`agentcg: ${view.name(name)}`);
@@ -59,7 +60,8 @@ async function once() {
     return;
   }
   crumbs(view, name, view === call ? found.view?.call.session : null);
-  become(main, view.draw(found, state, Math.max(300, main.clientWidth)).flat(Infinity).filter(Boolean));
+  const drawn = view.draw(found, state, Math.max(LEAST, main.clientWidth));
+  become(main, drawn.flat(Infinity).filter(Boolean));
   if (deaf) say(deaf, deaf === CONNECTING ? "" : "lost");
   else say("live", "live");
 }
@@ -94,6 +96,11 @@ async function ask() {
   }
 }
 
+function heard() {
+  deaf = "";
+  state.anew();
+}
+
 // A page that nobody looks at holds no stream: a browser has six connections to a host.
 async function hear() {
   for (;;) {
@@ -102,7 +109,7 @@ async function hear() {
     const hidden = () => document.hidden && control.abort();
     document.addEventListener("visibilitychange", hidden);
     try {
-      await follow(control.signal, () => { deaf = ""; state.anew(); }, (event) => state.hear(event));
+      await follow(control.signal, heard, (event) => state.hear(event));
       deaf = "events are not told, trying again";
     } catch (error) {
       deaf = document.hidden ? CONNECTING : `events are not told, trying again: ${error.message}`;

@@ -30,7 +30,7 @@ export function draw({ id, view, trace }, state, width) {
     title("Asked for and granted"),
     table([["", ""], ["Asked", ""], ["Granted", ""], ["Enforced", "command"]], terms(call), ""),
     call.grant.notes.map((text) => note(text)),
-    Object.entries(call.grant.source).map(([knob, from]) => note(`${knob} was not declared: ${from}`)),
+    Object.entries(call.grant.source).map((one) => note(one.join(" was not declared: "))),
     title("Events"),
     told((trace?.events ?? []).slice(-EVENTS), "None are remembered."),
   ];
@@ -79,12 +79,12 @@ function outcome(result) {
 }
 
 function terms({ intent, grant }) {
-  const list = (cpus) => (cpus === null ? NONE : visible([...cpus].sort((a, b) => a - b).join(" ")));
+  const list = (cpus) => `${cpus.length} (CPU ${cpus.toSorted((a, b) => a - b).join(" ")})`;
   const rows = [
     ["memory.guarantee", size(intent.memory.guarantee), size(grant.memory_guarantee)],
     ["memory.limit", size(intent.memory.limit), size(grant.memory_limit)],
     ["cpu.weight", intent.cpu.weight ?? intent.cpu.cpu_class, grant.cpu_weight],
-    ["cpu.cores", intent.cpu.cores ?? NONE, list(grant.cpus)],
+    ["cpu.cores", intent.cpu.cores ?? NONE, grant.cpus === null ? NONE : list(grant.cpus)],
     ["pids", intent.pids ?? NONE, grant.pids ?? NONE],
     ["io.weight", intent.io_weight ?? NONE, grant.io_weight ?? NONE],
     ["deadline", span(intent.deadline), span(grant.deadline)],
@@ -92,7 +92,8 @@ function terms({ intent, grant }) {
     ["on_pressure", intent.on_pressure, intent.on_pressure],
     ["on_end", intent.on_end, grant.on_end],
   ];
-  const rest = Object.keys(grant.enforced).filter((knob) => !rows.some(([known]) => known === knob));
+  const known = new Set(rows.map(([knob]) => knob));
+  const rest = Object.keys(grant.enforced).filter((knob) => !known.has(knob));
   const all = [...rows, ...rest.map((knob) => [visible(knob), NONE, NONE])];
   return all.map(([knob, asked, granted]) => ({
     key: knob,

@@ -29,7 +29,7 @@ export async function enter(secret) {
 
 const token = () => {
   const held = localStorage.getItem(KEY);
-  if (held === null) throw new Refused(401, "no token: run `agentcg ui` on the host, open its link");
+  if (held === null) throw new Refused(401, "no token: run `agentcg ui` on the host");
   return held;
 };
 

@@ -3,7 +3,8 @@
 import { get, perhaps } from "./daemon.js";
 import { h } from "./dom.js";
 import { cores, count, percent, size, visible } from "./format.js";
-import { KILLS, byMemory, calls, closed, facts, sessionLink, table, title, told, used } from "./parts.js";
+import { KILLS, byMemory, calls, closed, facts } from "./parts.js";
+import { order, sessionLink, table, title, told, used } from "./parts.js";
 
 const CLOSED = 300; // of the last day, among which kills are looked for
 
@@ -62,7 +63,7 @@ function gauges(sessions, open, { host, machine }) {
 
 function rows(sessions, open, killed, state) {
   return sessions
-    .toSorted((a, b) => byMemory(a.memory, b.memory) || a.session.id.localeCompare(b.session.id))
+    .toSorted((a, b) => byMemory(a.memory, b.memory) || order(a.session.id, b.session.id))
     .map((view) => {
       const id = view.session.id;
       const mine = open.filter((one) => one.call.session === id);
@@ -89,7 +90,10 @@ const together = (rates, { machine }) =>
 function lacks(host) {
   const missing = host.mechanisms.filter((one) => !one.works);
   if (!missing.length) return null;
-  const rows = missing.map((one) => ({ key: one.name, cells: [visible(one.name), visible(one.detail)] }));
+  const rows = missing.map(({ name, detail }) => ({
+    key: name,
+    cells: [visible(name), visible(detail)],
+  }));
   return h(
     "details",
     {},

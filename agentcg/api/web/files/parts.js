@@ -8,9 +8,10 @@ const ROWS = 200;
 const CLOSE = 0.9; // of a limit: from here on it is close
 export const KILLS = new Set(["oom", "deadline", "stall", "pressure", "request", "orphaned"]);
 
-const path = (kind, name) => `#/${kind}/${encodeURIComponent(name)}`;
-export const sessionLink = (name) => h("a", { href: path("session", name) }, visible(name));
-export const callLink = (name) => h("a", { href: path("call", name) }, visible(name));
+const link = (kind, name, words) =>
+  h("a", { href: `#/${kind}/${encodeURIComponent(name)}` }, visible(words));
+export const sessionLink = (name, words = name) => link("session", name, words);
+export const callLink = (name) => link("call", name, name);
 
 export const title = (text) => h("h2", {}, text);
 export const note = (text) => h("p", { class: "note" }, visible(text));
@@ -40,16 +41,19 @@ export function table(columns, rows, empty) {
     ),
   );
   const more = rows.length - ROWS;
+  const made = h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, body));
   return [
-    h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, body))),
+    h("div", { class: "wide" }, made),
     more > 0 ? h("p", {}, `and ${more} more`) : null,
   ];
 }
 
 // How much of `limit` is used, as a bar with its words.
 export function used(value, limit) {
-  const words = h("span", {}, limit === null ? size(value) : `${size(value)} of ${size(limit)}`);
-  if (value === null || !limit) return words;
+  if (limit === null) return h("span", {}, size(value));
+  if (value === null) return h("span", {}, `${NONE}, limit ${size(limit)}`);
+  const words = h("span", {}, `${size(value)} of ${size(limit)}`);
+  if (!limit) return words;
   const share = Math.min(1, Math.max(0, value / limit));
   const kind = share >= CLOSE ? "close" : "fill";
   return [
@@ -71,6 +75,8 @@ export const command = (call) => {
 // The most first; what is not known last.
 export const byMemory = (one, other) => (other ?? -1) - (one ?? -1);
 
+export const order = (one, other) => (one < other ? -1 : 1);
+
 // Seconds since a moment; clocks that were set make none of it negative.
 export const since = (at, now) => (at === null ? null : Math.max(0, now - at));
 
@@ -87,7 +93,7 @@ export function calls(views, state, places) {
     ["For", "figure"],
   ];
   const rows = views
-    .toSorted((a, b) => byMemory(a.usage.memory, b.usage.memory) || a.call.id.localeCompare(b.call.id))
+    .toSorted((a, b) => byMemory(a.usage.memory, b.usage.memory) || order(a.call.id, b.call.id))
     .map(({ call, usage }) => ({
       key: call.id,
       cells: [
@@ -140,11 +146,16 @@ export function told(events, empty) {
     cells: [
       moment(event.at),
       h("span", { class: bad(event) ? "killed" : null }, visible(event.kind)),
-      [event.call ? callLink(event.call) : null, event.session && !event.call ? sessionLink(event.session) : null],
+      whose(event),
       visible(event.text),
     ],
   }));
   return table(columns, rows, empty);
+}
+
+function whose({ call, session }) {
+  if (call) return callLink(call);
+  return session ? sessionLink(session) : null;
 }
 
 export const bad = (event) =>

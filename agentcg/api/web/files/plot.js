@@ -15,7 +15,7 @@ const MARKS = 200;
 const HELD = new Set(["call.throttled", "call.stalled", "call.frozen", "pressure", "pool.full"]);
 
 export function course(trace, limit, width, { machine }) {
-  if (trace === null) return h("p", {}, "Nothing is recorded (traces.enabled), or it is forgotten.");
+  if (trace === null) return h("p", {}, "Nothing is recorded (traces.enabled), or forgotten.");
   const { samples } = trace;
   if (samples.length < 2) return h("p", {}, "Nothing is recorded yet.");
   const time = [samples[0].clock, samples.at(-1).clock];
@@ -36,7 +36,7 @@ function clock(event, samples) {
 
 function memory(samples, limit, time, marks, width) {
   const known = samples.filter((one) => one.usage.memory !== null);
-  if (known.length < 2) return h("p", {}, "Memory is not known: the host has no memory controller.");
+  if (known.length < 2) return h("p", {}, "Memory is not known: no memory controller.");
   const now = known.map((one) => [one.clock, one.usage.memory]);
   const peak = known.map((one) => [one.clock, Math.max(one.usage.peak ?? 0, one.usage.memory)]);
   const most = Math.max(1, ...peak.map(([, value]) => value));
@@ -46,7 +46,7 @@ function memory(samples, limit, time, marks, width) {
   return figure(shown || limit === null ? words : `${words}, far above`, frame, size, marks, [
     area("peak", peak, frame),
     area("memory", now, frame),
-    shown ? rule(limit, frame) : null,
+    shown ? across("limit", limit, frame) : null,
   ]);
 }
 
@@ -85,37 +85,38 @@ const line = (points, { x, y }) =>
 function area(kind, points, frame) {
   const floor = frame.y(0).toFixed(1);
   const [first, last] = [points[0][0], points.at(-1)[0]].map((at) => frame.x(at).toFixed(1));
-  return s("polygon", { class: kind, points: `${first},${floor} ${line(points, frame)} ${last},${floor}` });
+  const outline = `${first},${floor} ${line(points, frame)} ${last},${floor}`;
+  return s("polygon", { class: kind, points: outline });
 }
 
-const rule = (value, { y, width }) =>
-  s("line", { class: "limit", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) });
+const across = (kind, value, { y, width }) =>
+  s("line", { class: kind, x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) });
+
+function mark(at, event, { x }) {
+  const place = { x1: x(at), x2: x(at), y1: ABOVE, y2: HEIGHT + ABOVE };
+  const words = s("title", {}, visible(`${event.kind} ${event.text}`));
+  return s("line", { class: bad(event) ? "mark bad" : "mark", ...place }, words);
+}
 
 function figure(caption, frame, words, marks, drawn) {
   const height = HEIGHT + ABOVE + BELOW;
-  const levels = [0, 0.5, 1].map((share) => share * frame.top);
-  const grid = levels.map((value) => [
-    s("line", { class: "grid", x1: LEFT, x2: frame.width - RIGHT, y1: frame.y(value), y2: frame.y(value) }),
-    s("text", { class: "tick", x: LEFT - 6, y: frame.y(value) + 4, "text-anchor": "end" }, words(value)),
-  ]);
+  const grid = [0, 0.5, 1].map((share) => {
+    const value = share * frame.top;
+    const place = { x: LEFT - 6, y: frame.y(value) + 4, "text-anchor": "end" };
+    return [across("grid", value, frame), s("text", { class: "tick", ...place }, words(value))];
+  });
   const end = { class: "tick", x: frame.width - RIGHT, y: height - 5, "text-anchor": "end" };
-  const lines = marks.map(([at, event]) =>
-    s(
-      "line",
-      { class: bad(event) ? "mark bad" : "mark", x1: frame.x(at), x2: frame.x(at), y1: ABOVE, y2: HEIGHT + ABOVE },
-      s("title", {}, visible(`${event.kind} ${event.text}`)),
-    ),
-  );
+  const box = { width: frame.width, viewBox: `0 0 ${frame.width} ${height}` };
   return h(
     "figure",
     {},
     h("figcaption", {}, caption),
     s(
       "svg",
-      { width: frame.width, viewBox: `0 0 ${frame.width} ${height}`, role: "img", "aria-label": caption },
+      { ...box, role: "img", "aria-label": caption },
       grid,
       drawn,
-      lines,
+      marks.map(([at, event]) => mark(at, event, frame)),
       s("text", { class: "tick", x: LEFT, y: height - 5 }, "0 s"),
       s("text", end, span(frame.passed)),
     ),

@@ -45,13 +45,14 @@ export function draw({ id, view, trace, past, open }, state, width) {
 
 function figures(view, open) {
   const { session } = view;
+  const { guarantee } = session.budget;
   return facts([
     ["Memory", used(view.memory, view.limit)],
     ["of the agent, outside calls", size(outside(view, open))],
     ["Limit of its calls together", view.calls_limit === null ? null : size(view.calls_limit)],
     ["Limit outside calls", view.agent_limit === null ? null : size(view.agent_limit)],
     ["Open calls", `${view.open_calls} of ${session.budget.calls}`],
-    ["Guarantees, at most", session.budget.guarantee === null ? null : size(session.budget.guarantee)],
+    ["Guarantees, at most", guarantee === null ? null : size(guarantee)],
     ["Priority", count(session.priority)],
     ["Undeclared work", `${session.undeclared}, ${view.undeclared} seen`],
     ["Runtime", session.runtime],
