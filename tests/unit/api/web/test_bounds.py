@@ -49,7 +49,7 @@ def test_of_a_crowd_of_streams_some_are_served_and_the_others_told(
         assert sorted(heads) == [b"HTTP/1.1 200"] * STREAMS + [b"HTTP/1.1 503"] * (CROWD - STREAMS)
         refused = crowd[heads.index(b"HTTP/1.1 503")].makefile("rb").read()
         assert b"urn:agentcg:problem:unavailable" in refused
-        assert server.controller.streams == STREAMS
+        eventually(lambda: server.controller.streams == STREAMS)
         assert admin.get("/healthz").status_code == 200
     eventually(lambda: server.controller.streams == 0)
     with browser(server, **bearer(token(server))) as client:
