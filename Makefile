@@ -73,6 +73,7 @@ unit: setup
 # The real kernel without a VM: two workers, each in a cgroup namespace with a cgroup2 mount of its own.
 root: setup
 	@command -v node >/dev/null || tools/need nodejs
+	@command -v chromium >/dev/null || tools/need chromium
 	$(BIN)/coverage run -m pytest -q $(AGAIN) --tx '2*popen//python=tools/in-cgroup $(BIN)/python' --dist worksteal \
 	    tests/root -m root --durations=10
 

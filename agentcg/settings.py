@@ -25,7 +25,7 @@ from agentcg.model.wire import (
     SessionBody,
     Wait,
 )
-from agentcg.settings_parts import Learned, Metrics, Traces
+from agentcg.settings_parts import Learned, Metrics, Traces, Web
 from agentcg.settings_parts import Section as Section
 
 DEFAULT_PATH = Path("/etc/agentcg/agentcg.yaml")
@@ -232,6 +232,7 @@ class Settings(Section):
     journal: Journal = Journal()
     traces: Traces = Traces()
     metrics: Metrics = Metrics()
+    web: Web = Web()
     learned: Learned = Learned()
     store_commands: Literal["none", "hash", "redacted", "full"] = Field(
         "redacted", description="what is kept of a command line"

@@ -41,6 +41,18 @@ class Metrics(Section):
     )
 
 
+class Web(Section):
+    """The web view, at http://127.0.0.1:<port>/ui; who may look is let in by agentcg ui.
+
+    It only reads. Nothing but loopback is listened at.
+    """
+
+    enabled: bool = Field(False, description="serve it")
+    port: Annotated[Count, Field(ge=0, le=65535)] = Field(
+        7420, description="of 127.0.0.1; 0: any that is free, which agentcg ui names"
+    )
+
+
 class Learned(Section):
     """A guarantee for calls that ask for none: what their class used before.
 

@@ -3,21 +3,22 @@
 from typing import Any
 
 from fastapi import Depends, FastAPI
-from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from starlette.exceptions import HTTPException
 from typing_extensions import override
 
 from agentcg import __version__
-from agentcg.api import acg, events, hooks, metrics, problems, routes, traces
+from agentcg.api import acg, events, hooks, metrics, problems, routes, traces, ui
 from agentcg.api.body_limit import BodyLimit
 from agentcg.api.controller import Controller
 from agentcg.api.deps import identify
-from agentcg.errors import AgentcgError
+from agentcg.api.web.access import Access
 
 
-def create_app(controller: Controller) -> FastAPI:
-    """Make the application; it serves only connections that carry a `Link` (see protocol)."""
+def create_app(controller: Controller, access: Access | None = None) -> FastAPI:
+    """Make the application; it serves only connections that carry a `Link` (see protocol).
+
+    `access` is to the web view, if there is one.
+    """
     app = _App(
         title="agentcg",
         summary="Resource control for sandboxed coding agents: one cgroup per tool call.",
@@ -26,15 +27,11 @@ def create_app(controller: Controller) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         dependencies=[Depends(identify)],
-        exception_handlers={
-            AgentcgError: problems.on_agentcg_error,
-            HTTPException: problems.on_http_error,
-            RequestValidationError: problems.on_invalid,
-            Exception: problems.on_defect,
-        },
+        exception_handlers=problems.HANDLERS,
     )
     app.state.controller = controller
-    for module in (routes, traces, events, metrics, acg, hooks):
+    app.state.access = access
+    for module in (routes, traces, events, metrics, ui, acg, hooks):
         app.include_router(module.router)
     app.add_middleware(BodyLimit)
     return app

@@ -17,10 +17,11 @@ from agentcg.model.wire import CallPatchBody, SessionBody
 
 
 class Door(StrEnum):
-    """Which of the two sockets a request came in by."""
+    """Which socket a request came in by: of the two Unix ones, or the web view's on loopback."""
 
     ADMIN = "admin"
     AGENT = "agent"
+    WEB = "web"
 
 
 class Role(StrEnum):
@@ -46,6 +47,10 @@ class Peer:
     pidfd: int
     pid: int
     uid: int
+
+
+# Of a connection that does not tell: nothing is done on its behalf that would need a process.
+NO_PEER = Peer(-1, -1, -1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from agentcg.errors import LimitError
 from agentcg.model.ids import SessionId
 
 PER_SESSION = 16
-TOTAL = {Door.ADMIN: 128, Door.AGENT: 512}
+# Of the web view's, so many that each of a crowd is told what is wrong.
+TOTAL = {Door.ADMIN: 128, Door.AGENT: 512, Door.WEB: 256}
 
 
 @dataclass(eq=False, slots=True)

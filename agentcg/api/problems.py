@@ -124,6 +124,14 @@ async def on_defect(_: Request, error: Exception) -> Response:
     return response(body(500, slug, detail), close=True)
 
 
+HANDLERS: dict[int | type[Exception], Any] = {
+    AgentcgError: on_agentcg_error,
+    HTTPException: on_http_error,
+    RequestValidationError: on_invalid,
+    Exception: on_defect,
+}
+
+
 def _allowed(request: Request) -> str:
     # The framework names the methods of the first route that has the path, not of all.
     found = {

@@ -12,7 +12,7 @@ from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from agentcg.api import problems
-from agentcg.api.controller import Peer
+from agentcg.api.controller import NO_PEER, Peer
 from agentcg.api.gate import Gate, Link
 from agentcg.errors import AgentcgError, ProcessGoneError, UnsupportedError
 from agentcg.kernel import pidfd
@@ -26,7 +26,7 @@ class PeerProtocol(H11Protocol):
 
     def __init__(self, *, gate: Gate, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(**kwargs)
-        self._gate = gate
+        self.gate = gate
         self._app = self.app
         self.app = self._serve
         self._link: Link | None = None
@@ -37,7 +37,7 @@ class PeerProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         try:
-            peer = _peer(transport.get_extra_info("socket"))
+            link = self.meet(transport)
         except (ProcessGoneError, OSError):
             # Nobody is there to read an answer, or no descriptor is left to see who is.
             transport.abort()
@@ -45,14 +45,18 @@ class PeerProtocol(H11Protocol):
         except AgentcgError as error:
             self._refuse(problems.of_error(error))
             return
-        link = Link(peer, self._gate.door, _key(peer), self._gate, transport.abort)
         self._link = link
         try:
-            self._gate.admit(link)
+            self.gate.admit(link)
         except AgentcgError as error:
             self._refuse(problems.of_error(error))
             return
         self._arm()
+
+    def meet(self, transport: asyncio.Transport) -> Link:
+        """Look who is at the other end."""
+        peer = _peer(transport.get_extra_info("socket"))
+        return Link(peer, self.gate.door, _key(peer), self.gate, transport.abort)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,7 +66,7 @@ class PeerProtocol(H11Protocol):
         self._disarm()
         self._lost = True
         if self._link is not None:
-            self._gate.release(self._link)
+            self.gate.release(self._link)
         self._settle()
 
     @override
@@ -112,16 +116,17 @@ class PeerProtocol(H11Protocol):
         finally:
             link.running -= 1
             link.endless = False
-            self._gate.rested(link)
+            self.gate.rested(link)
             self._settle()
 
     def _refuse(self, problem: dict[str, Any]) -> None:
         """Answer outside any request, and hang up."""
         content = problems.encode(problem)
         headers = [
-            ("content-type", problems.MEDIA_TYPE),
-            ("content-length", str(len(content))),
-            ("connection", "close"),
+            *self.server_state.default_headers,
+            (b"content-type", problems.MEDIA_TYPE.encode()),
+            (b"content-length", str(len(content)).encode()),
+            (b"connection", b"close"),
         ]
         try:
             for event in (
@@ -152,7 +157,8 @@ class PeerProtocol(H11Protocol):
         link = self._link
         if self._lost and link is not None and not link.running:
             self._link = None
-            os.close(link.peer.pidfd)
+            if link.peer is not NO_PEER:
+                os.close(link.peer.pidfd)
 
 
 def _peer(sock: socket.socket) -> Peer:

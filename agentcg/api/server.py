@@ -17,12 +17,18 @@ from agentcg.api.app import create_app
 from agentcg.api.controller import Controller, Door
 from agentcg.api.gate import TOTAL, Gate
 from agentcg.api.protocol import PeerProtocol
+from agentcg.api.web.access import Access
+from agentcg.api.web.app import create_web
+from agentcg.api.web.guard import HEADERS
+from agentcg.api.web.protocol import WebProtocol
 
 KEEP_ALIVE = 5
 GRACE = 2
 _MAX_HEAD = 16 * 1024
 # A full queue refuses a client that does not block, and its command then runs unmanaged.
 _BACKLOG = 1024
+# A browser comes again. As many are accepted at a stretch, and a stranger may send crowds.
+_WEB_BACKLOG = 128
 
 
 async def serve(
@@ -32,8 +38,13 @@ async def serve(
 
     Requests under way get two seconds to finish; idle connections and streams end at once.
     """
-    app = create_app(controller)
-    servers = [(_Server(_config(app, door), stop), sock) for door, sock in sockets.items()]
+    web = sockets.get(Door.WEB)
+    access = None if web is None else Access(web.getsockname()[1])
+    app = create_app(controller, access)
+    apps = {Door.ADMIN: app, Door.AGENT: app}
+    if access is not None:
+        apps[Door.WEB] = create_web(controller, access)
+    servers = [(_Server(_config(apps[door], door), stop), sock) for door, sock in sockets.items()]
     try:
         async with asyncio.TaskGroup() as group:
             for server, sock in servers:
@@ -47,6 +58,8 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
         super().__init__(config)
         self._stop = stop
+        # Uvicorn sets them in its own main loop.
+        self.server_state.default_headers = [(n.encode(), v.encode()) for n, v in config.headers]
 
     @override
     @contextmanager
@@ -78,9 +91,12 @@ class _Server(uvicorn.Server):
 
 
 def _config(app: Any, door: Door) -> uvicorn.Config:  # noqa: ANN401 - any ASGI application
+    web = door is Door.WEB
+    protocol = WebProtocol if web else PeerProtocol
     return uvicorn.Config(
         app,
-        http=cast(Any, partial(PeerProtocol, gate=Gate(door))),
+        http=cast(Any, partial(protocol, gate=Gate(door))),
+        headers=list(HEADERS.items()) if web else None,
         ws="none",
         interface="asgi3",
         lifespan="off",
@@ -91,7 +107,7 @@ def _config(app: Any, door: Door) -> uvicorn.Config:  # noqa: ANN401 - any ASGI 
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        backlog=_BACKLOG,
+        backlog=_WEB_BACKLOG if web else _BACKLOG,
         # The gate refuses first, and with a problem document; this is the second line.
         limit_concurrency=2 * TOTAL[door],
         timeout_keep_alive=KEEP_ALIVE,

@@ -18,6 +18,7 @@ from agentcg.cli import (
     sessions,
     setup,
     trace,
+    ui,
 )
 from agentcg.cli.errors import EXIT_CODES, Group
 from agentcg.cli.export import command as export
@@ -50,6 +51,7 @@ for _module in (
     probe,
     export,
     metrics,
+    ui,
     otel,
     events,
     run,

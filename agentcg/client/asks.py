@@ -15,7 +15,7 @@ from agentcg.errors import AgentcgError
 from agentcg.model.call import Call
 from agentcg.model.explanation import Explanation
 from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
-from agentcg.model.view import CallView, HostView, SessionView
+from agentcg.model.view import CallView, HostView, SessionView, UiLink
 from agentcg.model.wire import Body, CallBody, CallPatchBody, SessionBody
 
 T = TypeVar("T")
@@ -32,6 +32,7 @@ _LIVED = TypeAdapter(list[Call])
 _ACCOUNTS = TypeAdapter(list[Account])
 _RECORDED = TypeAdapter(list[Recorded])
 _HOST = TypeAdapter(HostView)
+_UI_LINK = TypeAdapter(UiLink)
 _TEXT: TypeAdapter[str] = TypeAdapter(str)
 _OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
@@ -164,6 +165,11 @@ def recorded(window: Window, session: str | None, after: str | None) -> Ask[list
 def host() -> Ask[HostView]:
     """GET /v1/host."""
     return Ask("GET", "/v1/host", _HOST)
+
+
+def ui_link() -> Ask[UiLink]:
+    """POST /v1/ui/links."""
+    return Ask("POST", "/v1/ui/links", _UI_LINK)
 
 
 def metrics() -> Ask[str]:

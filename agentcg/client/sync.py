@@ -14,7 +14,7 @@ from agentcg.model.call import Call
 from agentcg.model.event import Event
 from agentcg.model.explanation import Explanation
 from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
-from agentcg.model.view import CallView, HostView, SessionView
+from agentcg.model.view import CallView, HostView, SessionView, UiLink
 from agentcg.model.wire import CallBody, CallPatchBody, SessionBody
 
 T = TypeVar("T")
@@ -138,6 +138,10 @@ class Client:
     def host(self) -> HostView:
         """Read which mechanisms work, and the daemon's counters."""
         return self._ask(asks.host())
+
+    def ui_link(self) -> UiLink:
+        """Make a link into the web view; the administrator's to ask for."""
+        return self._ask(asks.ui_link())
 
     def metrics(self) -> str:
         """The metrics in Prometheus' text format."""

@@ -1,4 +1,7 @@
-"""The two sockets: from systemd, or bound here without ever unlinking one that lives."""
+"""The two sockets: from systemd, or bound here without ever unlinking one that lives.
+
+And the web view's, on loopback alone, which the configuration opens.
+"""
 
 import contextlib
 import grp
@@ -8,6 +11,7 @@ from pathlib import Path
 
 from agentcg.api.controller import Door
 from agentcg.errors import UnavailableError
+from agentcg.settings_parts import Web
 
 _NAMES = {Door.ADMIN: "admin.sock", Door.AGENT: "agent/sock"}
 _MODES = {Door.ADMIN: 0o660, Door.AGENT: 0o666}
@@ -24,6 +28,30 @@ def sockets(run: Path) -> dict[Door, socket.socket]:
     passed = _from_systemd()
     return {door: passed.get(door) or _bind(run / name, _MODES[door], door)
             for door, name in _NAMES.items()}  # fmt: skip
+
+
+def web(wanted: Web) -> dict[Door, socket.socket]:
+    """Bind the web view's socket, if it is wanted.
+
+    Raises:
+        UnavailableError: the port is not to be had.
+    """
+    if not wanted.enabled:
+        return {}
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        # Else connections of the daemon before keep the port for a minute.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", wanted.port))
+        sock.listen(_BACKLOG)
+    except OSError as e:
+        sock.close()
+        raise UnavailableError(
+            f"web.port {wanted.port}: {e.strerror}; no web view is served. Free the port, or "
+            f"choose another (0: any), and restart the daemon"
+        ) from e
+    sock.setblocking(False)
+    return {Door.WEB: sock}
 
 
 def down_file(run: Path) -> Path:
@@ -45,7 +73,7 @@ def _from_systemd() -> dict[Door, socket.socket]:
     for offset, name in enumerate(names[: int(os.environ.get("LISTEN_FDS", "0"))]):
         fd = _FIRST_FD + offset
         os.set_inheritable(fd, False)
-        for door in Door:
+        for door in _NAMES:
             if name == door.value:
                 found[door] = socket.socket(fileno=fd)
                 found[door].setblocking(False)

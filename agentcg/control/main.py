@@ -32,7 +32,7 @@ from agentcg.control.controller import Daemon
 from agentcg.control.core import Core
 from agentcg.control.journal import Journal
 from agentcg.control.state import State
-from agentcg.errors import AgentcgError
+from agentcg.errors import AgentcgError, UnavailableError
 from agentcg.kernel import lifeline
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.mountinfo import set_favordynmods
@@ -79,7 +79,7 @@ async def _run(settings: Settings) -> None:
     core = _core(settings)
     tracing.start(core)
     try:
-        sockets = doors.sockets(settings.paths.run)
+        sockets = doors.sockets(settings.paths.run) | _web(core)
         bare.parent(core.root, settings.cgroup.bare_parent).close()
         await governing.start(core)
         await observing.start(core)
@@ -97,6 +97,15 @@ async def _run(settings: Settings) -> None:
             await _serve(core, sockets, stop, down)
     finally:
         await _close(core)
+
+
+def _web(core: Core) -> dict[Door, socket.socket]:
+    """The web view's door. Anybody can take its port: that must not keep the daemon away."""
+    try:
+        return doors.web(core.settings.web)
+    except UnavailableError as e:
+        core.tell(Kind.DAEMON, e.message)
+        return {}
 
 
 async def _serve(

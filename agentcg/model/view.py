@@ -56,6 +56,14 @@ class HostView:
 
 
 @dataclass(frozen=True, slots=True)
+class UiLink:
+    """Into the web view: `url` opens it once, within `seconds`."""
+
+    url: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """The answer to `acg run`: variables for the command, words for stderr, or a refusal.
 

@@ -152,7 +152,8 @@ def http() -> str:
     parts = [
         "# HTTP",
         "JSON over two Unix sockets, `/run/agentcg/admin.sock` and `/run/agentcg/agent/sock`; "
-        "[openapi.json](openapi.json) is the contract. `self` stands for the caller's own session.",
+        "[openapi.json](openapi.json) is the contract. `self` stands for the caller's own session. "
+        "[The web view](../web.md) has some of it to read, on loopback.",
         table(("request", "what it does", "body", "serves"), rows),
         "## Roles",
         inspect.cleandoc(Role.__doc__ or ""),

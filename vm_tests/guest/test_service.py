@@ -1,16 +1,22 @@
 """The daemon as systemd runs it: its unit, its sockets, and what holds while it is stopped."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from agentcg.client import Client
 from agentcg.errors import AgentcgError
 from vm_tests.guest.sandbox import Sandbox, sandbox, until
 
 pytestmark = pytest.mark.vm
 
 SOCKETS = (Path("/run/agentcg/admin.sock"), Path("/run/agentcg/agent/sock"))
+
+
+CONFIG = Path("/etc/agentcg/agentcg.yaml")
 
 
 def systemctl(*words: str) -> str:
@@ -60,3 +66,26 @@ def test_doctor_finds_everything_that_this_host_has() -> None:
     )
     for name in ("memory", "cpu", "pids", "cpuset", "io", "psi", "systemd", "dockerd"):
         assert f'"{name}"' in done.stdout
+
+
+@pytest.fixture
+def web_view() -> Iterator[None]:
+    before = CONFIG.read_text()
+    CONFIG.write_text(f"{before}\nweb: {{enabled: true}}\n")
+    systemctl("restart", "agentcg.service")
+    yield
+    CONFIG.write_text(before)
+    systemctl("restart", "agentcg.service")
+
+
+@pytest.mark.usefixtures("web_view")
+def test_the_web_view_is_served_from_within_the_unit() -> None:
+    with Client() as daemon:
+        address, _, secret = daemon.ui_link().url.partition("#enter=")
+    assert address == "http://127.0.0.1:7420/ui"
+    assert httpx2.get(address, timeout=60).status_code == 200
+    headers = {"Authorization": f"Bearer {secret}"}
+    token = httpx2.post(f"{address}/enter", headers=headers, timeout=60).json()["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = httpx2.get("http://127.0.0.1:7420/v1/host", headers=headers, timeout=60)
+    assert answer.json()["kernel"]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from agentcg.cli.recording.lines import MOST_SECONDS, Course, Head, Record
 from agentcg.cli.replay.track import Track, track_of
 from agentcg.cli.top.board import PAST, Reading
-from agentcg.cli.top.machine import Machine
 from agentcg.errors import BadValueError
 from agentcg.model.call import Call, CallState
 from agentcg.model.event import Event, Kind
@@ -18,6 +17,7 @@ from agentcg.model.session import Runtime, Session
 from agentcg.model.trace import Trace
 from agentcg.model.view import CallView, SessionView
 from agentcg.policy.thinning import thinned
+from agentcg.telemetry.machine import Machine
 
 MOST = 500_000  # records and samples, which take half a GiB
 _POINTS = 500

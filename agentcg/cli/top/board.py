@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from agentcg.cli.top.machine import Machine
 from agentcg.model.event import Event, Kind
 from agentcg.model.outcome import Cause
 from agentcg.model.sample import Counters
 from agentcg.model.trace import Trace
 from agentcg.model.view import CallView, HostView, SessionView
+from agentcg.telemetry.machine import Machine
 
 PAST = 60.0  # seconds of courses and marks
 GONE = 30.0  # seconds for which a call that is over stays to be seen

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
-from agentcg.cli.top import machine
 from agentcg.cli.top.board import PAST, Board, Reading
 from agentcg.cli.top.screen import Screen, View
 from agentcg.client import AsyncClient
@@ -16,6 +15,7 @@ from agentcg.errors import AgentcgError, LimitError, UnavailableError
 from agentcg.model.event import Event, Kind
 from agentcg.model.trace import Trace, Window
 from agentcg.model.view import HostView
+from agentcg.telemetry import machine
 
 # A daemon that needs longer for one answer counts as away.
 _PATIENCE = 5.0

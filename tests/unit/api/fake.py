@@ -1,12 +1,11 @@
 """A controller that remembers calls in a dictionary, and a server around it in a thread."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agentcg.api.controller import Caller, Door, Peer, Role
@@ -26,7 +25,7 @@ from agentcg.model.wire import CallPatchBody, SessionBody
 from tests.unit.api.explained import Explained
 from tests.unit.api.metered import Meters
 from tests.unit.api.past import Past
-from tests.unit.api.serving import exception_of, is_open
+from tests.unit.api.serving import exception_of, is_open, listening
 
 HOME = SessionId("s-home")
 EMPTY = (2**31, 0, (), ())
@@ -249,15 +248,16 @@ class Running:
     loop: asyncio.AbstractEventLoop
     stop: asyncio.Event
     thread: threading.Thread
-    paths: dict[Door, Path] = field(default_factory=dict)
+    folder: Path
+    web: int
 
     @property
     def admin(self) -> Path:
-        return self.paths[Door.ADMIN]
+        return self.folder / "admin.sock"
 
     @property
     def agent(self) -> Path:
-        return self.paths[Door.AGENT]
+        return self.folder / "agent.sock"
 
     def finish(self) -> None:
         # A server that stopped by itself has closed its loop, at any moment before this one.
@@ -269,14 +269,9 @@ class Running:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Running]:
-    """Serve a fake controller on two sockets in `folder`, from a thread of its own."""
-    paths = {door: folder / f"{door.value}.sock" for door in Door}
-    sockets = {}
-    for door, path in paths.items():
-        sockets[door] = socket.socket(socket.AF_UNIX)
-        sockets[door].bind(str(path))
-        # Listening before the thread starts, so that no client comes too early.
-        sockets[door].listen(256)
+    """Serve a fake controller on sockets in `folder` and on loopback, from a thread of its own."""
+    sockets = listening(folder)
+    web = sockets[Door.WEB].getsockname()[1]
     ready: threading.Event = threading.Event()
     made: list[Running] = []
     failed: list[BaseException] = []
@@ -284,7 +279,7 @@ def running(folder: Path) -> Iterator[Running]:
     async def main() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         loop.set_exception_handler(lambda _, context: failed.append(exception_of(context)))
-        made.append(Running(FakeController(), loop, stop, threading.current_thread(), paths))
+        made.append(Running(FakeController(), loop, stop, threading.current_thread(), folder, web))
         ready.set()
         await serve(made[0].controller, sockets, stop)
 

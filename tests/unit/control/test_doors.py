@@ -12,6 +12,8 @@ import pytest
 from agentcg.api.controller import Door
 from agentcg.control import doors
 from agentcg.errors import UnavailableError
+from agentcg.settings_parts import Web
+from tests.unit.api.test_server import fds
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +156,16 @@ def test_sockets_that_were_passed_to_another_process_are_not_ours(
 def test_what_tells_of_the_daemon_lies_where_containers_see_it(tmp_path: Path) -> None:
     assert doors.down_file(tmp_path) == tmp_path / "agent/down"
     assert doors.alive_file(tmp_path) == tmp_path / "agent/alive"
+
+
+def test_the_web_views_socket_is_on_loopback_and_off_by_default() -> None:
+    assert doors.web(Web()) == {}
+    with doors.web(Web(enabled=True, port=0))[Door.WEB] as sock:
+        host, port = sock.getsockname()
+        assert host == "127.0.0.1"
+        assert not sock.get_inheritable()
+        assert not sock.getblocking()
+        before = fds()
+        with pytest.raises(UnavailableError, match=f"web.port {port}: Address already in use"):
+            doors.web(Web(enabled=True, port=port))
+        assert fds() == before

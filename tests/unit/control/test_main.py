@@ -49,6 +49,7 @@ async def test_processes_are_heard_of_only_when_all_is_taken_up(
     monkeypatch.setattr(main, "_follow_pool", lambda _: None)
     monkeypatch.setattr(main, "_away", lambda *_: "")
     monkeypatch.setattr(doors, "sockets", lambda _: {})
+    monkeypatch.setattr(doors, "web", lambda _: {})
     monkeypatch.setattr(doors, "down_file", lambda _: tmp_path / "down")
     monkeypatch.setattr(bare, "parent", lambda *_: MagicMock())
     monkeypatch.setattr(lifeline, "held", lambda _: contextlib.nullcontext())

@@ -6,10 +6,10 @@ from agentcg.cli import plot
 from agentcg.cli.plot import Glyphs
 from agentcg.cli.top import page
 from agentcg.cli.top.board import Board, Reading
-from agentcg.cli.top.machine import Machine
 from agentcg.cli.top.page import Frame
 from agentcg.cli.top.screen import Screen, View
 from agentcg.model.view import CallView, HostView
+from agentcg.telemetry.machine import Machine
 from tests.unit.cli.top import fleet
 from tests.unit.cli.top.fleet import AT
 

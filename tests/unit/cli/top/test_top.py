@@ -206,7 +206,7 @@ def test_a_dead_daemon_is_told_and_found_again(
     top.press("\t")
     top.until("c-00000003")
     daemon.finish()
-    for path in daemon.paths.values():
+    for path in (daemon.admin, daemon.agent):
         path.unlink()
     top.until("no answer for")
     top.press("s")

@@ -1,0 +1,81 @@
+// What is asked of the daemon. The token is this origin's: unlike a cookie it is not sent to what
+// else listens on this machine.
+
+const KEY = "agentcg.token";
+// The daemon sends a comment every 15 seconds: after three missed ones it is taken for gone.
+const SILENCE = 45_000;
+const PATIENCE = 15_000;
+
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+async function ask(path, options, secret) {
+  const headers = { Authorization: `Bearer ${secret}` };
+  const answer = await fetch(path, { ...options, headers, cache: "no-store" });
+  if (answer.ok) return answer;
+  const problem = await answer.json().catch(() => ({}));
+  throw new Refused(answer.status, problem.detail ?? `the daemon answered with ${answer.status}`);
+}
+
+// Exchange the secret of a link for a token.
+export async function enter(secret) {
+  const answer = await ask("/ui/enter", { method: "POST" }, secret);
+  localStorage.setItem(KEY, (await answer.json()).token);
+}
+
+const token = () => {
+  const held = localStorage.getItem(KEY);
+  if (held === null) throw new Refused(401, "no token: run `agentcg ui` on the host");
+  return held;
+};
+
+export async function get(path) {
+  const answer = await ask(path, { signal: AbortSignal.timeout(PATIENCE) }, token());
+  return answer.json();
+}
+
+// As get(), but where there is no such thing: undefined, or `else_`.
+export async function perhaps(path, else_) {
+  try {
+    return await get(path);
+  } catch (error) {
+    if (error instanceof Refused && [404, 429, 501].includes(error.status)) return else_;
+    throw error;
+  }
+}
+
+export const part = (name) => encodeURIComponent(name);
+
+// Follow events from now on, until `signal`; `begun` is called once the daemon listens to us.
+export async function follow(signal, begun, heard) {
+  const own = new AbortController();
+  const stop = () => own.abort();
+  signal.addEventListener("abort", stop);
+  let silent = setTimeout(stop, SILENCE);
+  try {
+    const answer = await ask("/v1/events", { signal: own.signal }, token());
+    begun();
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      clearTimeout(silent);
+      silent = setTimeout(stop, SILENCE);
+      const records = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
+      rest = records.pop();
+      for (const record of records) {
+        const data = record.split("\n").filter((line) => line.startsWith("data:"));
+        if (data.length) heard(JSON.parse(data.map((line) => line.slice(5)).join("\n")));
+      }
+    }
+  } finally {
+    clearTimeout(silent);
+    signal.removeEventListener("abort", stop);
+    own.abort();
+  }
+}
