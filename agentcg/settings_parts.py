@@ -49,7 +49,7 @@ class Web(Section):
 
     enabled: bool = Field(False, description="serve it")
     port: Annotated[Count, Field(ge=0, le=65535)] = Field(
-        7420, description="of 127.0.0.1; 0: any that is free, which agentcg ui names"
+        0, description="of 127.0.0.1; 0: any that is free, which agentcg ui names"
     )
 
 

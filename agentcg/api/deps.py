@@ -9,12 +9,12 @@ from fastapi import Depends, Path, Request
 
 from agentcg.api.controller import NO_PEER, Caller, Controller, Door, Role
 from agentcg.api.gate import Link
-from agentcg.errors import NotFoundError
+from agentcg.errors import DeniedError, NotFoundError
 from agentcg.model import ids
 from agentcg.model.ids import CallId, SessionId
 
 ANYONE = tuple(Role)
-# That door's guard has seen a token by then, and nothing is behind it but what reads.
+# Whom the web view's guard let through for a token; nothing is behind it but what reads.
 _READER = Caller(Role.ADMIN, NO_PEER)
 
 
@@ -31,6 +31,8 @@ async def identify(request: Request, controller: "TheController") -> Caller:
     """Ask who is calling, once a request: a peer that keeps its connection may have moved."""
     link: Link = request.state.link
     if link.door is Door.WEB:
+        if not getattr(request.state, "reader", False):
+            raise DeniedError("no token was shown at the web view's door")
         return _READER
     caller = await controller.identify(link.peer, link.door)
     counted = caller.role in {Role.SESSION, Role.CALL}

@@ -28,7 +28,7 @@ _MAX_HEAD = 16 * 1024
 # A full queue refuses a client that does not block, and its command then runs unmanaged.
 _BACKLOG = 1024
 # A browser comes again. As many are accepted at a stretch, and a stranger may send crowds.
-_WEB_BACKLOG = 128
+_WEB_BACKLOG = 32
 
 
 async def serve(

@@ -38,20 +38,28 @@ def web(wanted: Web) -> dict[Door, socket.socket]:
     """
     if not wanted.enabled:
         return {}
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        # Else connections of the daemon before keep the port for a minute.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("127.0.0.1", wanted.port))
-        sock.listen(_BACKLOG)
+        sock = _listening(wanted.port)
     except OSError as e:
-        sock.close()
         raise UnavailableError(
             f"web.port {wanted.port}: {e.strerror}; no web view is served. Free the port, or "
             f"choose another (0: any), and restart the daemon"
         ) from e
-    sock.setblocking(False)
     return {Door.WEB: sock}
+
+
+def _listening(port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        # Else connections of the daemon before keep the port for a minute.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
 
 
 def down_file(run: Path) -> Path:

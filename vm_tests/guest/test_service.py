@@ -82,10 +82,10 @@ def web_view() -> Iterator[None]:
 def test_the_web_view_is_served_from_within_the_unit() -> None:
     with Client() as daemon:
         address, _, secret = daemon.ui_link().url.partition("#enter=")
-    assert address == "http://127.0.0.1:7420/ui"
+    assert address.startswith("http://127.0.0.1:")
     assert httpx2.get(address, timeout=60).status_code == 200
     headers = {"Authorization": f"Bearer {secret}"}
     token = httpx2.post(f"{address}/enter", headers=headers, timeout=60).json()["token"]
     headers = {"Authorization": f"Bearer {token}"}
-    answer = httpx2.get("http://127.0.0.1:7420/v1/host", headers=headers, timeout=60)
+    answer = httpx2.get(f"{address[:-3]}/v1/host", headers=headers, timeout=60)
     assert answer.json()["kernel"]

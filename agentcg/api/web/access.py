@@ -14,6 +14,7 @@ TOKEN_FOR = 12 * 3600.0
 # So many at a time, of links and of tokens; one more, and the oldest is void.
 MOST = 16
 _BYTES = 32
+_LEFT_OUT = 80  # a browser does not name this port
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ class Access:
     @property
     def host(self) -> str:
         """What a request must name as its host: no other name that leads here will do."""
-        return f"127.0.0.1:{self.port}"
+        return "127.0.0.1" if self.port == _LEFT_OUT else f"127.0.0.1:{self.port}"
 
     def link(self, now: float) -> str:
         """Make a link. Its secret is behind "#": no server, log or prefetch gets to see it."""
@@ -41,9 +42,10 @@ class Access:
         del self._links[link]
         return _issued(self._tokens, now + TOKEN_FOR)
 
-    def allows(self, token: str, now: float) -> bool:
-        """Whether it is a token that holds."""
-        return _known(self._tokens, token, now) is not None
+    def left(self, token: str, now: float) -> float:
+        """Seconds for which a token still holds; 0: it does not."""
+        known = _known(self._tokens, token, now)
+        return 0.0 if known is None else self._tokens[known] - now
 
 
 def _issued(held: dict[bytes, float], until: float) -> str:

@@ -5,6 +5,7 @@ the administrator's browser shows can have it do so. Who has no token gets one s
 connection.
 """
 
+import asyncio
 import time
 from collections.abc import Collection
 from typing import Any
@@ -46,19 +47,33 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it and hang up."""
-        problem = self._problem(scope["method"], scope["path"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        problem = self._problem(scope["method"], scope["path"], headers)
         if problem is not None:
             answer = problems.response(
                 problem, _extra(problem["status"], scope["path"]), close=True
             )
             await answer(scope, receive, send)
             return
-        stream = scope["path"] == EVENTS
-        self._streams += stream
-        try:
+        left = self._left(headers)
+        # What identify() goes by: the door alone gives nobody a right.
+        scope["state"]["reader"] = left > 0
+        if scope["path"] != EVENTS:
             await self._app(scope, receive, send)
+            return
+        self._streams += 1
+        try:
+            async with asyncio.timeout(left):
+                await self._app(scope, receive, send)
+        except TimeoutError:
+            return  # with its token the stream ends, and the connection with it
         finally:
-            self._streams -= stream
+            self._streams -= 1
+
+    def _left(self, headers: Headers) -> float:
+        """Seconds for which the request's token holds."""
+        token = bearer(headers)
+        return 0.0 if token is None else self._access.left(token, time.monotonic())
 
     def _problem(self, method: str, path: str, headers: Headers) -> Problem | None:
         """Why it is refused, if it is."""
@@ -79,8 +94,7 @@ class Guard:
             return problems.body(403, "denied", "only the page of this door may ask it")
         if path == ENTER:
             return None
-        token = bearer(headers)
-        if token is None or not self._access.allows(token, time.monotonic()):
+        if not self._left(headers):
             detail = "no token that holds: run `agentcg ui` on the host and open its link"
             return problems.body(401, "no-token", detail)
         if path == EVENTS and self._streams >= STREAMS:

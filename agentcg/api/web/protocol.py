@@ -8,8 +8,7 @@ from agentcg.api.controller import NO_PEER
 from agentcg.api.gate import Link
 from agentcg.api.protocol import PeerProtocol
 
-# What is sent has to be taken by then; until then at most a buffer full waits (64 KiB, and a part
-# of an answer).
+# What is sent has to be taken by then; until then an answer waits whole, of a stream 64 KiB.
 TAKEN_WITHIN = 20.0
 
 

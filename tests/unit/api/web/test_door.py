@@ -2,12 +2,14 @@
 
 import httpx2
 import pytest
+from fastapi.routing import APIRoute
 
 from agentcg.api.controller import Role
-from agentcg.api.web.app import READ
-from agentcg.api.web.guard import HEADERS
-from tests.unit.api.fake import Running
-from tests.unit.api.web.asking import bearer, browser, secret
+from agentcg.api.web import access
+from agentcg.api.web.app import READ, create_web
+from agentcg.api.web.guard import HEADERS, Guard
+from tests.unit.api.fake import FakeController, Running
+from tests.unit.api.web.asking import bearer, browser, secret, token
 
 DATA = (
     "/v1/host",
@@ -161,3 +163,31 @@ def test_two_browsers_have_a_token_each(server: Running) -> None:
         assert tokens[0] != tokens[1]
         for one in tokens:
             assert client.get("/v1/sessions", headers=bearer(one)).status_code == 200
+
+
+def test_a_stream_ends_with_its_token(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "TOKEN_FOR", 0.5)
+    with (
+        browser(server, **bearer(token(server))) as client,
+        client.stream("GET", "/v1/events") as answer,
+        pytest.raises(httpx2.TransportError),
+    ):
+        assert answer.status_code == 200
+        for _ in answer.iter_bytes():
+            pass
+
+
+def test_the_door_alone_gives_nobody_a_right(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Guard, "_problem", lambda *_: None)
+    with browser(server) as client:
+        assert client.get("/v1/sessions").status_code == 403
+        assert client.get("/v1/sessions", headers=bearer(token(server))).status_code == 200
+
+
+def test_what_the_page_reads_is_there_and_reads_only() -> None:
+    routes = create_web(FakeController(), access.Access(0)).router.routes
+    reading = [route for route in routes if isinstance(route, APIRoute)]
+    assert {route.path for route in reading} == READ
+    assert all(route.methods == {"GET"} for route in reading)
