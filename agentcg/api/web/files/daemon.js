@@ -23,7 +23,8 @@ async function ask(path, options, secret) {
 
 // Exchange the secret of a link for a token.
 export async function enter(secret) {
-  const answer = await ask("/ui/enter", { method: "POST" }, secret);
+  const options = { method: "POST", signal: AbortSignal.timeout(PATIENCE) };
+  const answer = await ask("/ui/enter", options, secret);
   localStorage.setItem(KEY, (await answer.json()).token);
 }
 
