@@ -90,7 +90,7 @@ def test_every_view_is_whole_on_a_wide_and_on_a_narrow_screen(page: Browser) -> 
     assert count(page, "line.mark") == 12
     assert "Memory; limit 2 GiB" in page.text()
     assert "2 (CPU 9 10)" in page.text()
-    for lost in ("#/call/c-none", "#/session/s-none", "#/call/%ff", "#/call/a.b"):
+    for lost in ("#/call/c-none", "#/session/s-none", "#/call/%ff", "#/call/..", "#/session/."):
         page.ask(f"location.hash = {lost!r}")
         until(lambda: "Asked for" not in page.text(), "another view", 60)
         page.ask(f"location.hash = '#/call/{CALL}'")

@@ -21,14 +21,13 @@ let refused = ""; // why a link was not taken
 const CONNECTING = "connecting";
 let deaf = CONNECTING; // why no events are heard, or nothing
 
+// Names are as agentcg/model/ids.py has them: none leads out of a path.
+const PLACE = /^#\/(session|call)\/([A-Za-z0-9][A-Za-z0-9_-]{0,62})$/;
+
 // #/session/s-1: [view, what of]
 function where() {
-  const [, kind, name] = location.hash.match(/^#\/(session|call)\/(.+)$/) ?? [];
-  try {
-    return kind ? [VIEWS[kind], decodeURIComponent(name)] : [host, ""];
-  } catch {
-    return [host, ""]; // no name that can be
-  }
+  const [, kind, name] = location.hash.match(PLACE) ?? [];
+  return kind ? [VIEWS[kind], name] : [host, ""];
 }
 
 function say(text, kind) {

@@ -1,6 +1,6 @@
 // A call: what it asked for, was granted, used, and how it ended.
 
-import { get, part, perhaps } from "./daemon.js";
+import { get, perhaps } from "./daemon.js";
 import { h } from "./dom.js";
 import { NONE, cores, count, moment, percent, size, span, visible } from "./format.js";
 import { KILLS, facts, note, sessionLink, since, table, title, told, used } from "./parts.js";
@@ -12,8 +12,8 @@ const EVENTS = 100;
 export const name = (id) => `call ${id}`;
 
 export async function read(state, id) {
-  const view = await perhaps(`/v1/calls/${part(id)}`, null);
-  const trace = view && (await perhaps(`/v1/calls/${part(id)}/trace?points=${POINTS}`, null));
+  const view = await perhaps(`/v1/calls/${id}`, null);
+  const trace = view && (await perhaps(`/v1/calls/${id}/trace?points=${POINTS}`, null));
   if (view !== null) state.rates.take([view]);
   return { id, view, trace };
 }

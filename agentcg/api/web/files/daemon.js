@@ -49,8 +49,6 @@ export async function perhaps(path, else_) {
   }
 }
 
-export const part = (name) => encodeURIComponent(name);
-
 // Follow events from now on, until `signal`; `begun` is called once the daemon listens to us.
 export async function follow(signal, begun, heard) {
   const own = new AbortController();

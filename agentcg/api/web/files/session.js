@@ -1,6 +1,6 @@
 // A session: its agent and its calls, the largest first; also one that is closed.
 
-import { get, part, perhaps } from "./daemon.js";
+import { get, perhaps } from "./daemon.js";
 import { h } from "./dom.js";
 import { count, size, visible } from "./format.js";
 import { calls, closed, facts, note, title, told, used } from "./parts.js";
@@ -15,10 +15,10 @@ export const name = (id) => `session ${id}`;
 export async function read(state, id) {
   const [sessions, open] = await Promise.all([get("/v1/sessions"), get("/v1/calls")]);
   const past = await state.past(id, () =>
-    perhaps(`/v1/accounts?session=${part(id)}&points=${CLOSED}`, null),
+    perhaps(`/v1/accounts?session=${id}&points=${CLOSED}`, null),
   );
   const window = `since=${Math.max(0, state.now - PAST)}&points=${POINTS}`;
-  const trace = await perhaps(`/v1/sessions/${part(id)}/trace?${window}`, null);
+  const trace = await perhaps(`/v1/sessions/${id}/trace?${window}`, null);
   state.rates.take(open);
   const view = sessions.find((one) => one.session.id === id) ?? null;
   return { id, view, trace, past, open: open.filter((one) => one.call.session === id) };
