@@ -79,7 +79,7 @@ def count(page: Browser, selector: str) -> int:
 
 def test_every_view_is_whole_on_a_wide_and_on_a_narrow_screen(page: Browser) -> None:
     until(lambda: "live" in page.text(), "the page to be live", 60)
-    shown(page, "#/", "Killed in the last day")
+    shown(page, "#/", "among the last 300 calls that closed")
     assert "5 MiB of 8 MiB" in page.text()
     shown(page, f"#/session/{HOME}", "of the agent, outside calls")
     assert count(page, "polygon.memory") == 1

@@ -18,17 +18,17 @@ export async function read(state) {
 }
 
 export function draw({ sessions, open, past }, state) {
-  const killed = (past ?? []).filter((one) => KILLS.has(one.cause));
+  const killed = past === null ? null : past.filter((one) => KILLS.has(one.cause));
   return [
     gauges(sessions, open, state),
     title("Sessions"),
     table(COLUMNS, rows(sessions, open, killed, state), "No session is open."),
     title("Open calls"),
     calls(open, state, true),
-    title("Killed in the last day"),
+    title(`Killed in the last day, among the last ${CLOSED} calls that closed`),
     past === null
       ? h("p", {}, "Not known: traces.enabled is off.")
-      : closed(killed, true, `None of the last ${past.length} that closed.`),
+      : closed(killed, true, `None of ${past.length}.`),
     title("Events since this page was opened"),
     told(state.events, "None yet."),
     lacks(state.host),
@@ -41,7 +41,7 @@ const COLUMNS = [
   ["Memory", "figure"],
   ["CPU of calls", "figure"],
   ["Calls", "figure"],
-  ["Killed", "figure"],
+  [`Killed of last ${CLOSED}`, "figure"],
   ["Undeclared", "figure"],
 ];
 
@@ -76,7 +76,7 @@ function rows(sessions, open, killed, state) {
           used(view.memory, view.limit),
           cores(rates.length ? together(rates, state) : null),
           count(view.open_calls),
-          count(killed.filter((one) => one.session === id).length),
+          count(killed?.filter((one) => one.session === id).length),
           count(view.undeclared),
         ],
       };

@@ -34,7 +34,7 @@ export function draw({ id, view, trace, past, open }, state, width) {
     course(trace, view?.limit ?? null, width, state),
     title("Open calls"),
     calls(open, state, false),
-    title("Closed calls of the last day"),
+    title(`Closed calls of the last day, the last ${CLOSED}`),
     past === null
       ? h("p", {}, "Not known: traces.enabled is off.")
       : closed(past, false, "None."),
