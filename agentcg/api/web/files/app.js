@@ -14,10 +14,12 @@ const AGAIN = 2000;
 const LEAST = 300; // pixels of width that a plot has
 const SHARE = 4; // times as long as an answer took is rested, so that many pages are no burden
 const VIEWS = { host, session, call };
-const [path, status, main] = ["path", "state", "view"].map((id) => document.getElementById(id));
+const [path, status, notes, main] = ["path", "state", "notes", "view"].map((id) =>
+  document.getElementById(id),
+);
 const state = new State();
 let hurry = () => {};
-let refused = ""; // why a link was not taken
+let refused = ""; // why a link was not taken, until somebody goes elsewhere
 const CONNECTING = "connecting";
 let deaf = CONNECTING; // why no events are heard, or nothing
 
@@ -38,7 +40,15 @@ function say(text, kind) {
 function failed(error) {
   const answered = error instanceof Refused;
   say(answered ? error.message : `connection lost, trying again: ${error.message}`, "lost");
-  if (answered) become(main, [refused, error.message].filter(Boolean).map(note));
+  if (!answered) return;
+  if (state.machine !== null) refused = ""; // a token held since: that it ends is another thing
+  become(main, []);
+  warn(error.message);
+}
+
+// What is said above the view.
+function warn(trouble) {
+  become(notes, [refused, trouble].filter(Boolean).map(note));
 }
 
 function crumbs(view, name, owner) {
@@ -61,6 +71,7 @@ async function once() {
   crumbs(view, name, view === call ? found.view?.call.session : null);
   const drawn = view.draw(found, state, Math.max(LEAST, main.clientWidth));
   become(main, drawn.flat(Infinity).filter(Boolean));
+  warn("");
   if (deaf) say(deaf, deaf === CONNECTING ? "" : "lost");
   else say("live", "live");
 }
@@ -126,14 +137,15 @@ async function start() {
   try {
     await enter(secret);
   } catch (error) {
-    refused = error.message;
+    refused = `The link was not taken: ${error.message}`;
   }
 }
 
 window.addEventListener("resize", () => hurry());
 window.addEventListener("hashchange", () => {
   if (location.hash.startsWith("#enter=")) location.reload();
-  else hurry();
+  refused = "";
+  hurry();
 });
 start().then(() => {
   ask();
