@@ -39,12 +39,16 @@ export async function get(path) {
   return answer.json();
 }
 
-// As get(), but where there is no such thing: undefined, or `else_`.
-export async function perhaps(path, else_) {
+// What is recorded, where nothing is.
+export const OFF = Symbol("traces.enabled is off");
+
+// As get(), but null where there is no such thing, and OFF where such things are not kept.
+export async function perhaps(path) {
   try {
     return await get(path);
   } catch (error) {
-    if (error instanceof Refused && [404, 429, 501].includes(error.status)) return else_;
+    if (error.status === 404) return null;
+    if (error.status === 501) return OFF;
     throw error;
   }
 }

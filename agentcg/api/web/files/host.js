@@ -1,6 +1,6 @@
 // The host: what all sessions use, and the largest calls of them.
 
-import { get, perhaps } from "./daemon.js";
+import { OFF, get, perhaps } from "./daemon.js";
 import { h } from "./dom.js";
 import { cores, count, percent, size, visible } from "./format.js";
 import { KILLS, byMemory, calls, closed, facts } from "./parts.js";
@@ -12,13 +12,13 @@ export const name = () => "host";
 
 export async function read(state) {
   const [sessions, open] = await Promise.all([get("/v1/sessions"), get("/v1/calls")]);
-  const past = await state.past("", () => perhaps(`/v1/accounts?points=${CLOSED}`, null));
+  const past = await state.past("", () => perhaps(`/v1/accounts?points=${CLOSED}`));
   state.rates.take(open);
   return { sessions, open, past };
 }
 
 export function draw({ sessions, open, past }, state) {
-  const killed = past === null ? null : past.filter((one) => KILLS.has(one.cause));
+  const killed = past === OFF ? null : past.filter((one) => KILLS.has(one.cause));
   return [
     gauges(sessions, open, state),
     title("Sessions"),
@@ -26,7 +26,7 @@ export function draw({ sessions, open, past }, state) {
     title("Open calls"),
     calls(open, state, true),
     title(`Killed in the last day, among the last ${CLOSED} calls that closed`),
-    past === null
+    past === OFF
       ? h("p", {}, "Not known: traces.enabled is off.")
       : closed(killed, true, `None of ${past.length}.`),
     title("Events since this page was opened"),

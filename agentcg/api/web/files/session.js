@@ -1,6 +1,6 @@
 // A session: its agent and its calls, the largest first; also one that is closed.
 
-import { get, perhaps } from "./daemon.js";
+import { OFF, get, perhaps } from "./daemon.js";
 import { h } from "./dom.js";
 import { count, size, visible } from "./format.js";
 import { calls, closed, facts, note, title, told, used } from "./parts.js";
@@ -15,17 +15,20 @@ export const name = (id) => `session ${id}`;
 export async function read(state, id) {
   const [sessions, open] = await Promise.all([get("/v1/sessions"), get("/v1/calls")]);
   const past = await state.past(id, () =>
-    perhaps(`/v1/accounts?session=${id}&points=${CLOSED}`, null),
+    perhaps(`/v1/accounts?session=${id}&points=${CLOSED}`),
   );
   const window = `since=${Math.max(0, state.now - PAST)}&points=${POINTS}`;
-  const trace = await perhaps(`/v1/sessions/${id}/trace?${window}`, null);
+  const trace = await perhaps(`/v1/sessions/${id}/trace?${window}`);
   state.rates.take(open);
   const view = sessions.find((one) => one.session.id === id) ?? null;
   return { id, view, trace, past, open: open.filter((one) => one.call.session === id) };
 }
 
 export function draw({ id, view, trace, past, open }, state, width) {
-  if (view === null && trace === null && !past?.length) {
+  if (view === null && trace === OFF) {
+    return [note(`No session ${id} is open; of others nothing is kept: traces.enabled is off.`)];
+  }
+  if (view === null && trace === null && !past.length) {
     return [note(`No session ${id} is open, and of the last day nothing is remembered of it.`)];
   }
   return [
@@ -35,7 +38,7 @@ export function draw({ id, view, trace, past, open }, state, width) {
     title("Open calls"),
     calls(open, state, false),
     title(`Closed calls of the last day, the last ${CLOSED}`),
-    past === null
+    past === OFF
       ? h("p", {}, "Not known: traces.enabled is off.")
       : closed(past, false, "None."),
     title("Events since this page was opened"),
