@@ -53,14 +53,21 @@ export async function perhaps(path) {
   }
 }
 
-// Follow events from now on, until `signal`; `begun` is called once the daemon listens to us.
+// The last event that was heard. A token is of one daemon, and so are the numbers of events.
+let last = { secret: null, seq: null };
+
+// Follow events until `signal`, from now on or from where it ended before; `begun` is called once
+// the daemon listens to us.
 export async function follow(signal, begun, heard) {
   const own = new AbortController();
   const stop = () => own.abort();
   signal.addEventListener("abort", stop);
   let silent = setTimeout(stop, SILENCE);
   try {
-    const answer = await ask("/v1/events", { signal: own.signal }, token());
+    const secret = token();
+    if (secret !== last.secret) last = { secret, seq: null };
+    const after = last.seq === null ? "" : `?after=${last.seq}`;
+    const answer = await ask(`/v1/events${after}`, { signal: own.signal }, secret);
     begun();
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
@@ -73,7 +80,10 @@ export async function follow(signal, begun, heard) {
       rest = records.pop();
       for (const record of records) {
         const data = record.split("\n").filter((line) => line.startsWith("data:"));
-        if (data.length) heard(JSON.parse(data.map((line) => line.slice(5)).join("\n")));
+        if (!data.length) continue;
+        const event = JSON.parse(data.map((line) => line.slice(5)).join("\n"));
+        last.seq = event.seq;
+        heard(event);
       }
     }
   } finally {
