@@ -18,7 +18,9 @@ const [path, status, notes, main] = ["path", "state", "notes", "view"].map((id) 
   document.getElementById(id),
 );
 const state = new State();
+const NOTHING = new Set([401, 403, 404, 422]); // answers after which there is nothing to be seen
 let hurry = () => {};
+let drawn = null; // the place of which the view is
 let refused = ""; // why a link was not taken, until somebody goes elsewhere
 const CONNECTING = "connecting";
 let deaf = CONNECTING; // why no events are heard, or nothing
@@ -40,9 +42,9 @@ function say(text, kind) {
 function failed(error) {
   const answered = error instanceof Refused;
   say(answered ? error.message : `connection lost, trying again: ${error.message}`, "lost");
+  if (NOTHING.has(error.status) || drawn !== location.hash) become(main, []);
   if (!answered) return;
   if (state.machine !== null) refused = ""; // a token held since: that it ends is another thing
-  become(main, []);
   warn(error.message);
 }
 
@@ -60,17 +62,19 @@ function crumbs(view, name, owner) {
 }
 
 async function once() {
+  const place = location.hash;
   const [view, name] = where();
+  if (place !== drawn) crumbs(view, name, null);
   await state.refresh();
   const found = await view.read(state, name);
-  const [now, which] = where();
-  if (now !== view || which !== name) {
+  if (place !== location.hash) {
     await once(); // somebody went elsewhere meanwhile
     return;
   }
   crumbs(view, name, view === call ? found.view?.call.session : null);
-  const drawn = view.draw(found, state, Math.max(LEAST, main.clientWidth));
-  become(main, drawn.flat(Infinity).filter(Boolean));
+  const made = view.draw(found, state, Math.max(LEAST, main.clientWidth));
+  become(main, made.flat(Infinity).filter(Boolean));
+  drawn = place;
   warn("");
   if (deaf) say(deaf, deaf === CONNECTING ? "" : "lost");
   else say("live", "live");
