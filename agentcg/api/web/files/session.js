@@ -8,6 +8,7 @@ import { course } from "./plot.js";
 
 const CLOSED = 50;
 const PAST = 600; // seconds of its course
+const DAY = 86_400; // of one that is closed: as far back as its calls are listed
 const POINTS = 300;
 
 export const name = (id) => `session ${id}`;
@@ -17,10 +18,10 @@ export async function read(state, id) {
   const past = await state.past(id, () =>
     perhaps(`/v1/accounts?session=${id}&points=${CLOSED}`),
   );
-  const window = `since=${Math.max(0, state.now - PAST)}&points=${POINTS}`;
-  const trace = await perhaps(`/v1/sessions/${id}/trace?${window}`);
-  state.rates.take(open);
   const view = sessions.find((one) => one.session.id === id) ?? null;
+  const since = Math.max(0, state.now - (view === null ? DAY : PAST));
+  const trace = await perhaps(`/v1/sessions/${id}/trace?since=${since}&points=${POINTS}`);
+  state.rates.take(open);
   return { id, view, trace, past, open: open.filter((one) => one.call.session === id) };
 }
 
@@ -32,8 +33,8 @@ export function draw({ id, view, trace, past, open }, state, width) {
     return [note(`No session ${id} is open, and of the last day nothing is remembered of it.`)];
   }
   return [
-    view === null ? note("It is closed: this is what is remembered of it.") : figures(view, open),
-    title("The last 10 minutes"),
+    view === null ? note("It is closed: this is what is remembered of the last day.") : figures(view, open),
+    title(view === null ? "Its course" : "The last 10 minutes"),
     course(trace, view?.limit ?? null, width, state),
     title("Open calls"),
     calls(open, state, false),
