@@ -33,7 +33,7 @@ export function draw({ id, view, trace }, state, width) {
     call.grant.notes.map((text) => note(text)),
     Object.entries(call.grant.source).map((one) => note(one.join(" was not declared: "))),
     title("Events"),
-    told(events.slice(-EVENTS), "None are remembered."),
+    told(events.slice(-EVENTS).toReversed(), "None are remembered."),
   ];
 }
 
