@@ -65,7 +65,6 @@ async function once() {
   const place = location.hash;
   const [view, name] = where();
   if (place !== drawn) crumbs(view, name, null);
-  await state.refresh();
   const found = await view.read(state, name);
   if (place !== location.hash) {
     await once(); // somebody went elsewhere meanwhile

@@ -12,8 +12,11 @@ const EVENTS = 100;
 export const name = (id) => `call ${id}`;
 
 export async function read(state, id) {
-  const view = await perhaps(`/v1/calls/${id}`);
-  const trace = view && (await perhaps(`/v1/calls/${id}/trace?points=${POINTS}`));
+  const [view, trace] = await Promise.all([
+    perhaps(`/v1/calls/${id}`),
+    perhaps(`/v1/calls/${id}/trace?points=${POINTS}`),
+    state.refresh(),
+  ]);
   if (view !== null) state.rates.take([view]);
   return { id, view, trace };
 }

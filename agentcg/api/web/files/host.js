@@ -11,8 +11,12 @@ const CLOSED = 300; // of the last day, among which kills are looked for
 export const name = () => "host";
 
 export async function read(state) {
-  const [sessions, open] = await Promise.all([get("/v1/sessions"), get("/v1/calls")]);
-  const past = await state.past("", () => perhaps(`/v1/accounts?points=${CLOSED}`));
+  const [sessions, open, past] = await Promise.all([
+    get("/v1/sessions"),
+    get("/v1/calls"),
+    state.past("", () => perhaps(`/v1/accounts?points=${CLOSED}`)),
+    state.refresh(),
+  ]);
   state.rates.take(open);
   return { sessions, open, past };
 }

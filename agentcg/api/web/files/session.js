@@ -14,10 +14,12 @@ const POINTS = 300;
 export const name = (id) => `session ${id}`;
 
 export async function read(state, id) {
-  const [sessions, open] = await Promise.all([get("/v1/sessions"), get("/v1/calls")]);
-  const past = await state.past(id, () =>
-    perhaps(`/v1/accounts?session=${id}&points=${CLOSED}`),
-  );
+  const [sessions, open, past] = await Promise.all([
+    get("/v1/sessions"),
+    get("/v1/calls"),
+    state.past(id, () => perhaps(`/v1/accounts?session=${id}&points=${CLOSED}`)),
+    state.refresh(),
+  ]);
   const view = sessions.find((one) => one.session.id === id) ?? null;
   const since = Math.max(0, state.now - (view === null ? DAY : PAST));
   const trace = await perhaps(`/v1/sessions/${id}/trace?since=${since}&points=${POINTS}`);
@@ -33,7 +35,9 @@ export function draw({ id, view, trace, past, open }, state, width) {
     return [note(`No session ${id} is open, and of the last day nothing is remembered of it.`)];
   }
   return [
-    view === null ? note("It is closed: this is what is remembered of the last day.") : figures(view, open),
+    view === null
+      ? note("It is closed: this is what is remembered of the last day.")
+      : figures(view, open),
     title(view === null ? "Its course" : "The last 10 minutes"),
     course(trace, view?.limit ?? null, width, state),
     title("Open calls"),

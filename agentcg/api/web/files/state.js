@@ -43,14 +43,17 @@ export class State {
   #unsettled = 0;
 
   async refresh() {
-    if (performance.now() - this.#hostAt > HOLDS) {
-      this.host = await get("/v1/host");
-      this.#hostAt = performance.now();
-    }
-    const { at, machine } = await get("/ui/machine");
+    const [{ at, machine }] = await Promise.all([get("/ui/machine"), this.#readHost()]);
     this.now = at;
     this.machine = machine;
     this.rates.most = machine.cpus;
+  }
+
+  async #readHost() {
+    const now = performance.now();
+    if (now - this.#hostAt <= HOLDS) return;
+    this.host = await get("/v1/host");
+    this.#hostAt = now;
   }
 
   // The daemon listens again, perhaps another one.
