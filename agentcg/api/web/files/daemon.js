@@ -68,6 +68,7 @@ export async function follow(signal, begun, heard) {
     if (secret !== last.secret) last = { secret, seq: null };
     const after = last.seq === null ? "" : `?after=${last.seq}`;
     const answer = await ask(`/v1/events${after}`, { signal: own.signal }, secret);
+    last.seq ??= 0; // all that is remembered, if it ends before anything is heard
     begun();
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";

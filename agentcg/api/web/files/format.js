@@ -7,8 +7,8 @@ const short = (number) => number.toFixed(1).replace(/\.0$/, "");
 const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
 const two = (major, unit, minor, less) => `${major} ${unit}` + (minor ? ` ${minor} ${less}` : "");
 
-// Characters that move or reorder what is read; and, on a page, blanks that are letters by name, and
-// marks piled up over the lines above.
+// Characters that move or reorder what is read; and, on a page, letters that are blank, and marks
+// piled up over the lines above.
 const HIDDEN = /[\p{C}\p{Zl}\p{Zp}\u115f\u1160\u2800\u3164\uffa0]|\p{M}{5,}/gu;
 
 // They are made visible.

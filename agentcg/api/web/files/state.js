@@ -39,12 +39,14 @@ export class State {
   machine = null;
   now = 0; // the host's time of day
   #hostAt = -Infinity;
+  #opened = null; // when the page was, by that clock; of no matter once an event is heard
   #past = NONE;
   #unsettled = 0;
 
   async refresh() {
     const [{ at, machine }] = await Promise.all([get("/ui/machine"), this.#readHost()]);
     this.now = at;
+    this.#opened = Math.min(this.#opened ?? at, at); // the clock may be set back
     this.machine = machine;
     this.rates.most = machine.cpus;
   }
@@ -63,6 +65,8 @@ export class State {
   }
 
   hear(event) {
+    if (event.at < this.#opened) return;
+    this.#opened = 0;
     if (event.kind === "call.closed") this.#unsettled = performance.now() + SETTLES;
     if (event.kind === "daemon") this.#hostAt = -Infinity;
     if (ROUTINE.has(event.kind)) return;
