@@ -26,6 +26,10 @@ _AT_3_AND_4 = 'exec "${@:3}" 3<&"$1" 4>&"$2"'
 _PATIENCE = 60.0
 
 
+class NavigatedError(Exception):
+    """The page went elsewhere while it was asked."""
+
+
 @dataclass
 class Browser:
     """One page. Messages are JSON, each ended by a NUL."""
@@ -47,6 +51,8 @@ class Browser:
         while True:
             answer = self._next()
             if answer.get("id") == self.number:
+                if "navigated" in answer.get("error", {}).get("message", ""):
+                    raise NavigatedError
                 assert "error" not in answer, answer["error"]
                 return answer["result"]
             if answer.get("method") in {"Runtime.exceptionThrown", "Log.entryAdded"}:
@@ -75,8 +81,11 @@ class Browser:
         return answer["result"].get("value")
 
     def text(self) -> str:
-        """What is to be read on the page."""
-        return str(self.ask("document.body?.innerText ?? ''"))
+        """What is to be read on the page; nothing while it goes to another."""
+        try:
+            return str(self.ask("document.body?.innerText ?? ''"))
+        except NavigatedError:
+            return ""
 
     def click(self, words: str) -> None:
         """Click at the middle of the first link of these words, as a mouse does."""

@@ -1,5 +1,6 @@
 """The web view's page in a real browser, with figures that no host of tests has."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from agentcg.errors import UnavailableError
 from agentcg.model.call import CallState
+from agentcg.model.event import Event, Kind
 from agentcg.model.grant import Grant
 from agentcg.model.ids import CallId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause, Level, Outcome
-from agentcg.model.trace import Account
+from agentcg.model.trace import Account, Window
 from tests.root.chromium import Browser, browser
 from tests.root.daemon import until
-from tests.unit.api.fake import HOME, FakeController, running
+from tests.unit.api.fake import HOME, FakeController, Running, running
 from tests.unit.api.web.asking import secret
 from tests.unit.cli.courses import MIB, NASTY, course
 
@@ -51,17 +54,28 @@ def busy(controller: FakeController) -> None:
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Browser]:
-    with running(tmp_path) as server, browser(tmp_path) as made:
+def served(tmp_path: Path) -> Iterator[Running]:
+    with running(tmp_path) as server:
         busy(server.controller)
-        made.open(f"http://127.0.0.1:{server.web}/ui#enter={secret(server)}")
+        yield server
+
+
+@pytest.fixture
+def page(tmp_path: Path, served: Running) -> Iterator[Browser]:
+    with browser(tmp_path) as made:
+        made.open(f"http://127.0.0.1:{served.web}/ui#enter={secret(served)}")
+        reads(made, "live")
         yield made
+
+
+def reads(page: Browser, words: str) -> None:
+    until(lambda: words in page.text(), f"{words!r} on the page", 60)
 
 
 def shown(page: Browser, way: str, words: str) -> None:
     """Go there; it is whole, without a figure that is none, and no wider than the screen."""
     page.ask(f"location.hash = {way!r}")
-    until(lambda: words in page.text(), f"{words!r} on the page", 60)
+    reads(page, words)
     for width in (400, 1400):
         page.look(width, 900)
         until(lambda: page.ask("document.documentElement.scrollWidth <= innerWidth"), "it to fit")
@@ -78,8 +92,7 @@ def count(page: Browser, selector: str) -> int:
 
 
 def test_every_view_is_whole_on_a_wide_and_on_a_narrow_screen(page: Browser) -> None:
-    until(lambda: "live" in page.text(), "the page to be live", 60)
-    shown(page, "#/", "Killed in the last day")
+    shown(page, "#/", "among the last 300 calls that closed")
     assert "5 MiB of 8 MiB" in page.text()
     shown(page, f"#/session/{HOME}", "of the agent, outside calls")
     assert count(page, "polygon.memory") == 1
@@ -90,7 +103,7 @@ def test_every_view_is_whole_on_a_wide_and_on_a_narrow_screen(page: Browser) -> 
     assert count(page, "line.mark") == 12
     assert "Memory; limit 2 GiB" in page.text()
     assert "2 (CPU 9 10)" in page.text()
-    for lost in ("#/call/c-none", "#/session/s-none", "#/call/%ff", "#/call/a.b"):
+    for lost in ("#/call/c-none", "#/session/s-none", "#/call/%ff", "#/call/..", "#/session/."):
         page.ask(f"location.hash = {lost!r}")
         until(lambda: "Asked for" not in page.text(), "another view", 60)
         page.ask(f"location.hash = '#/call/{CALL}'")
@@ -98,7 +111,6 @@ def test_every_view_is_whole_on_a_wide_and_on_a_narrow_screen(page: Browser) -> 
 
 
 def test_what_is_opened_and_looked_at_stays_while_figures_change(page: Browser) -> None:
-    until(lambda: "live" in page.text(), "the page to be live", 60)
     page.ask("document.querySelector('details').open = true")
     page.ask("window.row = document.querySelector('tr[data-key=\"c-00000003\"]')")
     before = page.ask("document.querySelector('dl').innerText + window.row.innerText")
@@ -106,3 +118,58 @@ def test_what_is_opened_and_looked_at_stays_while_figures_change(page: Browser) 
     until(lambda: page.ask(changed) != before, "a second to pass")
     assert page.ask("window.row.isConnected")
     assert page.ask("document.querySelector('details').open")
+
+
+def test_an_error_that_passes_leaves_the_view(served: Running, page: Browser) -> None:
+    served.controller.failure = UnavailableError("too much at once: retry")
+    reads(page, "too much at once: retry")
+    assert "Open calls" in page.text()
+    served.controller.failure = None
+    until(lambda: "too much at once" not in page.text(), "the note to go", 60)
+    reads(page, "live")
+
+
+def test_a_link_that_was_used_is_told_although_a_token_holds(
+    served: Running, page: Browser
+) -> None:
+    page.ask("location.hash = '#enter=used'")
+    reads(page, "The link was not taken: this link was used already")
+    reads(page, "Open calls")
+    page.ask(f"location.hash = '#/session/{HOME}'")
+    until(lambda: "not taken" not in page.text(), "the note to go", 60)
+
+
+def test_what_befell_while_nobody_looked_is_told_then(served: Running, page: Browser) -> None:
+    hide = (
+        "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    for number, words in ((8, "before any was heard"), (9, "behind the last one")):
+        until(lambda: served.controller.streams == 1, "the page to listen", 60)
+        page.ask(hide % "true")
+        until(lambda: served.controller.streams == 0, "the page to rest", 60)
+        served.controller.past.append(Event(number, time.time(), Kind.CALL_OOM, text=words))
+        page.ask(hide % "false")
+        reads(page, words)
+    for event in served.controller.past:
+        shown = page.text().count(event.text)
+        assert shown == (event.seq >= 8), event
+
+
+def test_the_course_of_a_closed_session_is_not_that_of_the_last_minutes(
+    served: Running, page: Browser
+) -> None:
+    del served.controller.kept[HOME]
+    page.ask(f"location.hash = '#/session/{HOME}'")
+    reads(page, "It is closed")
+    asked = served.controller.bodies[-1]
+    assert isinstance(asked, Window)
+    assert asked.since is not None
+    assert asked.since < time.time() - 80_000
+
+
+def test_letters_that_are_blank_and_marks_piled_up_are_made_visible(page: Browser) -> None:
+    texts = ["a\u2800b", "\u3164", "\u115f", "e" + "\u0301" * 4, "e" + "\u0301" * 5]
+    script = f"import('/ui/format.js').then((m) => {json.dumps(texts)}.map(m.visible))"
+    piled = "e" + "\\u0301" * 5
+    assert page.ask(script) == ["a\\u2800b", "\\u3164", "\\u115f", texts[3], piled]

@@ -14,21 +14,24 @@ const AGAIN = 2000;
 const LEAST = 300; // pixels of width that a plot has
 const SHARE = 4; // times as long as an answer took is rested, so that many pages are no burden
 const VIEWS = { host, session, call };
-const [path, status, main] = ["path", "state", "view"].map((id) => document.getElementById(id));
+const [path, status, notes, main] = ["path", "state", "notes", "view"].map((id) =>
+  document.getElementById(id),
+);
 const state = new State();
+const NOTHING = new Set([401, 403, 404, 422]); // answers after which there is nothing to be seen
 let hurry = () => {};
-let refused = ""; // why a link was not taken
+let drawn = null; // the place of which the view is
+let refused = ""; // why a link was not taken, until somebody goes elsewhere
 const CONNECTING = "connecting";
 let deaf = CONNECTING; // why no events are heard, or nothing
 
+// Names are as agentcg/model/ids.py has them: none leads out of a path.
+const PLACE = /^#\/(session|call)\/([A-Za-z0-9][A-Za-z0-9_-]{0,62})$/;
+
 // #/session/s-1: [view, what of]
 function where() {
-  const [, kind, name] = location.hash.match(/^#\/(session|call)\/(.+)$/) ?? [];
-  try {
-    return kind ? [VIEWS[kind], decodeURIComponent(name)] : [host, ""];
-  } catch {
-    return [host, ""]; // no name that can be
-  }
+  const [, kind, name] = location.hash.match(PLACE) ?? [];
+  return kind ? [VIEWS[kind], name] : [host, ""];
 }
 
 function say(text, kind) {
@@ -39,7 +42,15 @@ function say(text, kind) {
 function failed(error) {
   const answered = error instanceof Refused;
   say(answered ? error.message : `connection lost, trying again: ${error.message}`, "lost");
-  if (answered) become(main, [refused, error.message].filter(Boolean).map(note));
+  if (NOTHING.has(error.status) || drawn !== location.hash) become(main, []);
+  if (!answered) return;
+  if (state.machine !== null) refused = ""; // a token held since: that it ends is another thing
+  warn(error.message);
+}
+
+// What is said above the view.
+function warn(trouble) {
+  become(notes, [refused, trouble].filter(Boolean).map(note));
 }
 
 function crumbs(view, name, owner) {
@@ -51,17 +62,19 @@ function crumbs(view, name, owner) {
 }
 
 async function once() {
+  const place = location.hash;
   const [view, name] = where();
-  await state.refresh();
+  if (place !== drawn) crumbs(view, name, null);
   const found = await view.read(state, name);
-  const [now, which] = where();
-  if (now !== view || which !== name) {
+  if (place !== location.hash) {
     await once(); // somebody went elsewhere meanwhile
     return;
   }
   crumbs(view, name, view === call ? found.view?.call.session : null);
-  const drawn = view.draw(found, state, Math.max(LEAST, main.clientWidth));
-  become(main, drawn.flat(Infinity).filter(Boolean));
+  const made = view.draw(found, state, Math.max(LEAST, main.clientWidth));
+  become(main, made.flat(Infinity).filter(Boolean));
+  drawn = place;
+  warn("");
   if (deaf) say(deaf, deaf === CONNECTING ? "" : "lost");
   else say("live", "live");
 }
@@ -127,14 +140,15 @@ async function start() {
   try {
     await enter(secret);
   } catch (error) {
-    refused = error.message;
+    refused = `The link was not taken: ${error.message}`;
   }
 }
 
 window.addEventListener("resize", () => hurry());
 window.addEventListener("hashchange", () => {
   if (location.hash.startsWith("#enter=")) location.reload();
-  else hurry();
+  refused = "";
+  hurry();
 });
 start().then(() => {
   ask();

@@ -1,6 +1,6 @@
 // A call: what it asked for, was granted, used, and how it ended.
 
-import { get, part, perhaps } from "./daemon.js";
+import { OFF, perhaps } from "./daemon.js";
 import { h } from "./dom.js";
 import { NONE, cores, count, moment, percent, size, span, visible } from "./format.js";
 import { KILLS, facts, note, sessionLink, since, table, title, told, used } from "./parts.js";
@@ -12,8 +12,11 @@ const EVENTS = 100;
 export const name = (id) => `call ${id}`;
 
 export async function read(state, id) {
-  const view = await perhaps(`/v1/calls/${part(id)}`, null);
-  const trace = view && (await perhaps(`/v1/calls/${part(id)}/trace?points=${POINTS}`, null));
+  const [view, trace] = await Promise.all([
+    perhaps(`/v1/calls/${id}`),
+    perhaps(`/v1/calls/${id}/trace?points=${POINTS}`),
+    state.refresh(),
+  ]);
   if (view !== null) state.rates.take([view]);
   return { id, view, trace };
 }
@@ -21,6 +24,7 @@ export async function read(state, id) {
 export function draw({ id, view, trace }, state, width) {
   if (view === null) return [note(`There is no call ${id}, or it is forgotten.`)];
   const { call, usage } = view;
+  const events = trace === OFF || trace === null ? [] : trace.events;
   return [
     h("pre", { class: "line" }, visible(call.intent.command ?? call.intent.tool)),
     call.outcome === null ? null : outcome(call.outcome),
@@ -32,7 +36,7 @@ export function draw({ id, view, trace }, state, width) {
     call.grant.notes.map((text) => note(text)),
     Object.entries(call.grant.source).map((one) => note(one.join(" was not declared: "))),
     title("Events"),
-    told((trace?.events ?? []).slice(-EVENTS), "None are remembered."),
+    told(events.slice(-EVENTS).toReversed(), "None are remembered."),
   ];
 }
 

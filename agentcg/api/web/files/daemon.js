@@ -23,7 +23,8 @@ async function ask(path, options, secret) {
 
 // Exchange the secret of a link for a token.
 export async function enter(secret) {
-  const answer = await ask("/ui/enter", { method: "POST" }, secret);
+  const options = { method: "POST", signal: AbortSignal.timeout(PATIENCE) };
+  const answer = await ask("/ui/enter", options, secret);
   localStorage.setItem(KEY, (await answer.json()).token);
 }
 
@@ -38,26 +39,36 @@ export async function get(path) {
   return answer.json();
 }
 
-// As get(), but where there is no such thing: undefined, or `else_`.
-export async function perhaps(path, else_) {
+// What is recorded, where nothing is.
+export const OFF = Symbol("traces.enabled is off");
+
+// As get(), but null where there is no such thing, and OFF where such things are not kept.
+export async function perhaps(path) {
   try {
     return await get(path);
   } catch (error) {
-    if (error instanceof Refused && [404, 429, 501].includes(error.status)) return else_;
+    if (error.status === 404) return null;
+    if (error.status === 501) return OFF;
     throw error;
   }
 }
 
-export const part = (name) => encodeURIComponent(name);
+// The last event that was heard. A token is of one daemon, and so are the numbers of events.
+let last = { secret: null, seq: null };
 
-// Follow events from now on, until `signal`; `begun` is called once the daemon listens to us.
+// Follow events until `signal`, from now on or from where it ended before; `begun` is called once
+// the daemon listens to us.
 export async function follow(signal, begun, heard) {
   const own = new AbortController();
   const stop = () => own.abort();
   signal.addEventListener("abort", stop);
   let silent = setTimeout(stop, SILENCE);
   try {
-    const answer = await ask("/v1/events", { signal: own.signal }, token());
+    const secret = token();
+    if (secret !== last.secret) last = { secret, seq: null };
+    const after = last.seq === null ? "" : `?after=${last.seq}`;
+    const answer = await ask(`/v1/events${after}`, { signal: own.signal }, secret);
+    last.seq ??= 0; // all that is remembered, if it ends before anything is heard
     begun();
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
@@ -70,7 +81,10 @@ export async function follow(signal, begun, heard) {
       rest = records.pop();
       for (const record of records) {
         const data = record.split("\n").filter((line) => line.startsWith("data:"));
-        if (data.length) heard(JSON.parse(data.map((line) => line.slice(5)).join("\n")));
+        if (!data.length) continue;
+        const event = JSON.parse(data.map((line) => line.slice(5)).join("\n"));
+        last.seq = event.seq;
+        heard(event);
       }
     }
   } finally {

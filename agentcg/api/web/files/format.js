@@ -7,14 +7,19 @@ const short = (number) => number.toFixed(1).replace(/\.0$/, "");
 const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
 const two = (major, unit, minor, less) => `${major} ${unit}` + (minor ? ` ${minor} ${less}` : "");
 
-// Control, bidi and other characters that move or reorder what is read are made visible.
-export function visible(text) {
-  return String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (char) => {
-    const code = char.codePointAt(0);
-    if (code < 0x100) return "\\x" + code.toString(16).padStart(2, "0");
-    if (code < 0x10000) return "\\u" + code.toString(16).padStart(4, "0");
-    return "\\U" + code.toString(16).padStart(8, "0");
-  });
+// Characters that move or reorder what is read; and, on a page, letters that are blank, and marks
+// piled up over the lines above.
+const HIDDEN = /[\p{C}\p{Zl}\p{Zp}\u115f\u1160\u2800\u3164\uffa0]|\p{M}{5,}/gu;
+
+// They are made visible.
+export const visible = (text) =>
+  String(text).replace(HIDDEN, (found) => Array.from(found, escaped).join(""));
+
+function escaped(char) {
+  const code = char.codePointAt(0);
+  if (code < 0x100) return "\\x" + code.toString(16).padStart(2, "0");
+  if (code < 0x10000) return "\\u" + code.toString(16).padStart(4, "0");
+  return "\\U" + code.toString(16).padStart(8, "0");
 }
 
 export function size(value) {

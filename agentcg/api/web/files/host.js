@@ -1,6 +1,6 @@
 // The host: what all sessions use, and the largest calls of them.
 
-import { get, perhaps } from "./daemon.js";
+import { OFF, get, perhaps } from "./daemon.js";
 import { h } from "./dom.js";
 import { cores, count, percent, size, visible } from "./format.js";
 import { KILLS, byMemory, calls, closed, facts } from "./parts.js";
@@ -11,24 +11,28 @@ const CLOSED = 300; // of the last day, among which kills are looked for
 export const name = () => "host";
 
 export async function read(state) {
-  const [sessions, open] = await Promise.all([get("/v1/sessions"), get("/v1/calls")]);
-  const past = await state.past("", () => perhaps(`/v1/accounts?points=${CLOSED}`, null));
+  const [sessions, open, past] = await Promise.all([
+    get("/v1/sessions"),
+    get("/v1/calls"),
+    state.past("", () => perhaps(`/v1/accounts?points=${CLOSED}`)),
+    state.refresh(),
+  ]);
   state.rates.take(open);
   return { sessions, open, past };
 }
 
 export function draw({ sessions, open, past }, state) {
-  const killed = (past ?? []).filter((one) => KILLS.has(one.cause));
+  const killed = past === OFF ? null : past.filter((one) => KILLS.has(one.cause));
   return [
     gauges(sessions, open, state),
     title("Sessions"),
     table(COLUMNS, rows(sessions, open, killed, state), "No session is open."),
     title("Open calls"),
     calls(open, state, true),
-    title("Killed in the last day"),
-    past === null
+    title(`Killed in the last day, among the last ${CLOSED} calls that closed`),
+    past === OFF
       ? h("p", {}, "Not known: traces.enabled is off.")
-      : closed(killed, true, `None of the last ${past.length} that closed.`),
+      : closed(killed, true, `None of ${past.length}.`),
     title("Events since this page was opened"),
     told(state.events, "None yet."),
     lacks(state.host),
@@ -41,7 +45,7 @@ const COLUMNS = [
   ["Memory", "figure"],
   ["CPU of calls", "figure"],
   ["Calls", "figure"],
-  ["Killed", "figure"],
+  [`Killed of last ${CLOSED}`, "figure"],
   ["Undeclared", "figure"],
 ];
 
@@ -76,7 +80,7 @@ function rows(sessions, open, killed, state) {
           used(view.memory, view.limit),
           cores(rates.length ? together(rates, state) : null),
           count(view.open_calls),
-          count(killed.filter((one) => one.session === id).length),
+          count(killed?.filter((one) => one.session === id).length),
           count(view.undeclared),
         ],
       };

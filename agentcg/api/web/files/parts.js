@@ -9,7 +9,7 @@ const CLOSE = 0.9; // of a limit: from here on it is close
 export const KILLS = new Set(["oom", "deadline", "stall", "pressure", "request", "orphaned"]);
 
 const link = (kind, name, words) =>
-  h("a", { href: `#/${kind}/${encodeURIComponent(name)}` }, visible(words));
+  h("a", { href: `#/${kind}/${name}` }, visible(words));
 export const sessionLink = (name, words = name) => link("session", name, words);
 export const callLink = (name) => link("call", name, name);
 

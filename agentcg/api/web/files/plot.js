@@ -1,5 +1,6 @@
 // The course of a call or session: memory against its limit, CPU, and marks of what befell it.
 
+import { OFF } from "./daemon.js";
 import { h, s } from "./dom.js";
 import { cores, size, span, visible } from "./format.js";
 import { bad } from "./parts.js";
@@ -15,7 +16,8 @@ const MARKS = 200;
 const HELD = new Set(["call.throttled", "call.stalled", "call.frozen", "pressure", "pool.full"]);
 
 export function course(trace, limit, width, { machine }) {
-  if (trace === null) return h("p", {}, "Nothing is recorded (traces.enabled), or forgotten.");
+  if (trace === OFF) return h("p", {}, "Nothing is recorded: traces.enabled is off.");
+  if (trace === null) return h("p", {}, "Nothing of it is remembered.");
   const { samples } = trace;
   if (samples.length < 2) return h("p", {}, "Nothing is recorded yet.");
   const time = [samples[0].clock, samples.at(-1).clock];

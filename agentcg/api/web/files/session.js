@@ -1,6 +1,6 @@
 // A session: its agent and its calls, the largest first; also one that is closed.
 
-import { get, part, perhaps } from "./daemon.js";
+import { OFF, get, perhaps } from "./daemon.js";
 import { h } from "./dom.js";
 import { count, size, visible } from "./format.js";
 import { calls, closed, facts, note, title, told, used } from "./parts.js";
@@ -8,34 +8,42 @@ import { course } from "./plot.js";
 
 const CLOSED = 50;
 const PAST = 600; // seconds of its course
+const DAY = 86_400; // of one that is closed: as far back as its calls are listed
 const POINTS = 300;
 
 export const name = (id) => `session ${id}`;
 
 export async function read(state, id) {
-  const [sessions, open] = await Promise.all([get("/v1/sessions"), get("/v1/calls")]);
-  const past = await state.past(id, () =>
-    perhaps(`/v1/accounts?session=${part(id)}&points=${CLOSED}`, null),
-  );
-  const window = `since=${Math.max(0, state.now - PAST)}&points=${POINTS}`;
-  const trace = await perhaps(`/v1/sessions/${part(id)}/trace?${window}`, null);
-  state.rates.take(open);
+  const [sessions, open, past] = await Promise.all([
+    get("/v1/sessions"),
+    get("/v1/calls"),
+    state.past(id, () => perhaps(`/v1/accounts?session=${id}&points=${CLOSED}`)),
+    state.refresh(),
+  ]);
   const view = sessions.find((one) => one.session.id === id) ?? null;
+  const since = Math.max(0, state.now - (view === null ? DAY : PAST));
+  const trace = await perhaps(`/v1/sessions/${id}/trace?since=${since}&points=${POINTS}`);
+  state.rates.take(open);
   return { id, view, trace, past, open: open.filter((one) => one.call.session === id) };
 }
 
 export function draw({ id, view, trace, past, open }, state, width) {
-  if (view === null && trace === null && !past?.length) {
+  if (view === null && trace === OFF) {
+    return [note(`No session ${id} is open; of others nothing is kept: traces.enabled is off.`)];
+  }
+  if (view === null && trace === null && !past.length) {
     return [note(`No session ${id} is open, and of the last day nothing is remembered of it.`)];
   }
   return [
-    view === null ? note("It is closed: this is what is remembered of it.") : figures(view, open),
-    title("The last 10 minutes"),
+    view === null
+      ? note("It is closed: this is what is remembered of the last day.")
+      : figures(view, open),
+    title(view === null ? "Its course" : "The last 10 minutes"),
     course(trace, view?.limit ?? null, width, state),
     title("Open calls"),
     calls(open, state, false),
-    title("Closed calls of the last day"),
-    past === null
+    title(`Closed calls of the last day, the last ${CLOSED}`),
+    past === OFF
       ? h("p", {}, "Not known: traces.enabled is off.")
       : closed(past, false, "None."),
     title("Events since this page was opened"),

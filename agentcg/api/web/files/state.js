@@ -2,11 +2,12 @@
 
 import { get } from "./daemon.js";
 
-const HOST_FOR = 30_000; // milliseconds for which its answer, which is dear, holds
+const HOLDS = 30_000; // milliseconds for which an answer that is dear holds
 const EVENTS = 50;
 const SETTLES = 3000; // after a call has closed, until it is among the closed ones for sure
 const TIMES = 0.5; // seconds that a rate is of, at least
 const GONE = 60;
+const NONE = { of: null, at: 0, value: null };
 const ROUTINE = new Set(["call.declared", "call.started", "call.closed", "call.changed"]);
 
 // How much CPU time a second each call uses, from one reading to the next.
@@ -37,39 +38,47 @@ export class State {
   host = null;
   machine = null;
   now = 0; // the host's time of day
-  #hostAt = 0;
-  #past = { of: null, value: null };
+  #hostAt = -Infinity;
+  #opened = null; // when the page was, by that clock; of no matter once an event is heard
+  #past = NONE;
   #unsettled = 0;
 
   async refresh() {
-    if (this.host === null || performance.now() - this.#hostAt > HOST_FOR) {
-      this.host = await get("/v1/host");
-      this.#hostAt = performance.now();
-    }
-    const { at, machine } = await get("/ui/machine");
+    const [{ at, machine }] = await Promise.all([get("/ui/machine"), this.#readHost()]);
     this.now = at;
+    this.#opened = Math.min(this.#opened ?? at, at); // the clock may be set back
     this.machine = machine;
     this.rates.most = machine.cpus;
   }
 
+  async #readHost() {
+    const now = performance.now();
+    if (now - this.#hostAt <= HOLDS) return;
+    this.host = await get("/v1/host");
+    this.#hostAt = now;
+  }
+
   // The daemon listens again, perhaps another one.
   anew() {
-    this.host = null;
-    this.#past = { of: null, value: null };
+    this.#hostAt = -Infinity;
+    this.#past = NONE;
   }
 
   hear(event) {
+    if (event.at < this.#opened) return;
+    this.#opened = 0;
     if (event.kind === "call.closed") this.#unsettled = performance.now() + SETTLES;
-    if (event.kind === "daemon") this.host = null;
+    if (event.kind === "daemon") this.#hostAt = -Infinity;
     if (ROUTINE.has(event.kind)) return;
     this.events.unshift(event);
     this.events.length = Math.min(this.events.length, EVENTS);
   }
 
-  // Closed calls: read once, and again when some have closed.
+  // Closed calls: read again when some have closed, and in case that was not heard.
   async past(of, read) {
-    if (this.#past.of !== of || performance.now() < this.#unsettled) {
-      this.#past = { of, value: await read() };
+    const now = performance.now();
+    if (this.#past.of !== of || now < this.#unsettled || now - this.#past.at > HOLDS) {
+      this.#past = { of, at: now, value: await read() };
     }
     return this.#past.value;
   }
