@@ -220,7 +220,8 @@ def test_a_daemon_that_stays_busy_is_given_up(client: Client) -> None:
 
     def work() -> None:
         while not over.is_set():
-            with contextlib.suppress(TimeoutError):
+            # The client may be gone before it is looked at.
+            with contextlib.suppress(TimeoutError, FileNotFoundError):
                 serve_one(listener, lambda conn: conn.sendall(BUSY), Seen())
 
     with listen(client.sock) as listener:
@@ -228,7 +229,7 @@ def test_a_daemon_that_stays_busy_is_given_up(client: Client) -> None:
         thread = threading.Thread(target=work)
         thread.start()
         try:
-            assert 0.3 <= assert_unchanged(client, client.hasty) < 5
+            assert 0.3 <= assert_unchanged(client, client.hasty) < 3
         finally:
             over.set()
             thread.join()
