@@ -48,14 +48,14 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it and hang up."""
         headers = Headers(scope=scope)
-        problem = self._problem(scope["method"], scope["path"], headers)
+        left = self._left(headers)
+        problem = self._problem(scope["method"], scope["path"], headers, left)
         if problem is not None:
             answer = problems.response(
                 problem, _extra(problem["status"], scope["path"]), close=True
             )
             await answer(scope, receive, send)
             return
-        left = self._left(headers)
         # What identify() goes by: the door alone gives nobody a right.
         scope["state"]["reader"] = left > 0
         if scope["path"] != EVENTS:
@@ -75,18 +75,18 @@ class Guard:
         token = bearer(headers)
         return 0.0 if token is None else self._access.left(token, time.monotonic())
 
-    def _problem(self, method: str, path: str, headers: Headers) -> Problem | None:
+    def _problem(self, method: str, path: str, headers: Headers, left: float) -> Problem | None:
         """Why it is refused, if it is."""
         host = self._access.host
         if headers.get("host") != host:
             detail = f"this door is http://{host} and no other: forward the same port, and say that"
             return problems.body(403, "denied", detail)
         if method != _method(path):
-            detail = f"the web view only reads: {_method(path)}"
+            detail = f"the web view only reads: {path} takes {_method(path)}, not {method}"
             return problems.body(405, "method-not-allowed", detail)
-        return None if path in self._public else self._not_for(path, headers)
+        return None if path in self._public else self._not_for(path, headers, left)
 
-    def _not_for(self, path: str, headers: Headers) -> Problem | None:
+    def _not_for(self, path: str, headers: Headers, left: float) -> Problem | None:
         """Why who asks does not get what is not public."""
         here = f"http://{self._access.host}"
         fetched = headers.get("sec-fetch-site", "same-origin")
@@ -94,7 +94,7 @@ class Guard:
             return problems.body(403, "denied", "only the page of this door may ask it")
         if path == ENTER:
             return None
-        if not self._left(headers):
+        if not left:
             detail = "no token that holds: run `agentcg ui` on the host and open its link"
             return problems.body(401, "no-token", detail)
         if path == EVENTS and self._streams >= STREAMS:
