@@ -1,0 +1,1 @@
+"""GPU memory: guards hold a lease to its bytes, an engine makes room for it."""
