@@ -72,6 +72,7 @@ class Lease:
 
     `bytes` is what it has been given, 0 before; `used` what was last seen, None unknown.
     `revision` is that of the engine's shrink that made room for it, None if none was needed.
+    `eta`: while it is queued, in how many seconds there may be room, None unknown.
     """
 
     id: LeaseId
@@ -88,7 +89,20 @@ class Lease:
     granted_at: float | None = None
     expires_at: float | None = None
     revision: int | None = None
+    eta: float | None = None
     reason: str = ""
+
+
+class GpuNews(StrEnum):
+    """What is told of a lease, or (without one) of the engine."""
+
+    QUEUED = "queued"
+    GRANTED = "granted"
+    DENIED = "denied"
+    REVOKED = "revoked"  # over or taken back: `grace` seconds are left
+    OVER = "over"  # more than its bytes was seen used
+    RELEASED = "released"
+    ENGINE = "engine"  # its limit was changed, or it does not answer
 
 
 @dataclass(frozen=True, slots=True)
