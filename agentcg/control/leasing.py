@@ -1,7 +1,7 @@
 """GPU memory on lease: one loop that reads, decides (agentcg/policy) and carries it out.
 
-Only the loop's turns change a lease, so nothing is granted twice. With no lease, nobody waiting and
-nothing owed to the engine there are no turns; else one each 200 ms, as the driver tells of no event.
+Nothing but the loop's turns grants, so nothing is granted twice. With no lease, nobody waiting and
+nothing owed to the engine there are none; else one each 200 ms, as the driver tells of no event.
 """
 
 from collections.abc import Callable, Mapping, Sequence

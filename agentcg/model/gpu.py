@@ -177,6 +177,15 @@ class ShrinkResult:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class EngineLimit:
+    """What the engine was told last, or is about to be. `was` is its limit without any lease."""
+
+    revision: int
+    was: int
+    limit: int
+
+
 class ProgramPhase(StrEnum):
     """What an agent's program told of itself, or what the daemon saw of its calls."""
 
