@@ -98,8 +98,8 @@ class Journal:
         self._put("DELETE FROM lease WHERE id = ?", (lease.id,))
 
     def open_leases(self) -> list[Lease]:
-        """Leases that held memory when the daemon last wrote, oldest first."""
-        return self._read(_LEASE, "SELECT record FROM lease ORDER BY rowid")
+        """Leases that held memory when the daemon last wrote."""
+        return self._read(_LEASE, "SELECT record FROM lease")
 
     def put_limit(self, limit: EngineLimit) -> bool:
         """Write what the engine is about to be told; False where it could not be."""

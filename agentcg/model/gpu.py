@@ -201,7 +201,7 @@ class Program:
     """A program of the engine's, as far as its tool calls are known.
 
     `kv_bytes` is its context in the KV cache, as told. `tool_since` is None while the engine
-    works for it; `tool_eta` is how many seconds the tool was said or learned to take.
+    works for it; `tool_eta` is how many seconds the tool was said to take.
     """
 
     id: ProgramId

@@ -64,11 +64,6 @@ class Durations:
         # What is left of an exponential does not depend on how long it has run.
         return mean * math.log(2) > cold_ttl(mean, benefit)
 
-    def typical(self, kind: str | None) -> float | None:
-        """What a call of the class takes as a rule; None where too few are known."""
-        known = self.kinds.get(kind or "", ())
-        return spread(known).p50 if len(known) > ENOUGH else None
-
 
 def idle(
     programs: Iterable[Program], durations: Durations, now: float, prefill: float

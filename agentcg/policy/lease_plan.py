@@ -90,7 +90,7 @@ def decide(ask: Ask, ledger: Ledger, idle: Sequence[Idle], now: float) -> Step:
     if least > ledger.most - ask.held:
         return Deny(words.never(ask.least, max(0, ledger.most), ledger.total))
     if ledger.closed:
-        return Wait(ledger.closed)
+        return Wait(ledger.closed, making=ledger.busy)
     if want <= ledger.room:
         return Grant(ask.held + want)
     reach = _reach(ledger, idle)
@@ -111,7 +111,7 @@ def _engine(ledger: Ledger) -> Allowance | None:
 def _lowest(ledger: Ledger, engine: Allowance, freed: int) -> int:
     """To what it can be limited without harm, once so much of its use has gone."""
     used = max(0, engine.used - freed)
-    return min(engine.limit, max(ledger.floor, int(used / ledger.rules.high) + 1 if used else 0))
+    return min(engine.told, max(ledger.floor, int(used / ledger.rules.high) + 1 if used else 0))
 
 
 def _reach(ledger: Ledger, idle: Sequence[Idle]) -> int:
@@ -129,7 +129,7 @@ def _gentle(ledger: Ledger, idle: Sequence[Idle], want: int) -> Step:
     if engine is None:
         raise AssertionError("what is within reach and not free is the engine's")
     target = ledger.room + max(engine.limit, engine.used) - want
-    if target >= engine.limit:
+    if target >= engine.told:
         return Wait(words.MAKING, making=True)
     dropped: list[Idle] = []
     for one in idle:
@@ -151,7 +151,8 @@ def _costly(ask: Ask, ledger: Ledger, idle: Sequence[Idle], short: int, now: flo
     if taken and short <= sum(c.most for c in taken):
         return Revoke(tuple(c.lease for c in taken))
     whole = _whole(ask, ledger, idle, short, now)
-    return whole if whole is not None else Wait(words.FULL, _eta(ledger, short, now))
+    why = words.FULL if ledger.engine is None else ledger.engine.refused or words.FULL
+    return whole if whole is not None else Wait(why, _eta(ledger, short, now))
 
 
 def _may_go(claim: Claim, priority: int) -> bool:
@@ -165,7 +166,7 @@ def _whole(
     engine, rules = ledger.engine, ledger.rules
     if engine is None or engine.refused or engine.shrink is Shrink.NONE:
         return None
-    easy = engine.limit
+    easy = engine.told
     if engine.shrink is Shrink.BYTES:
         easy = _lowest(ledger, engine, sum(one.kv_bytes for one in idle))
     if short > easy - ledger.floor:

@@ -50,13 +50,18 @@ def plan(
     return found
 
 
+def stall(asks: Sequence[Ask], reason: str, now: float) -> list[Planned]:
+    """The same where nothing can be read: all wait, as long as they would."""
+    return [_patience(Planned(ask, Wait(reason)), now) for ask in asks]
+
+
 def give_back(ledger: Ledger, *, rested: bool) -> int | None:
     """A higher limit for the engine, of memory that is seen free; None to leave it.
 
     `rested`: nobody asked for a while, or it was owed by a daemon before this one.
     """
     engine = ledger.engine
-    if engine is None or engine.refused or ledger.closed or engine.limit >= engine.was:
+    if engine is None or engine.refused or ledger.closed or engine.told >= engine.was:
         return None
     if not rested and engine.used < ledger.rules.low * engine.limit:
         return None
@@ -65,19 +70,20 @@ def give_back(ledger: Ledger, *, rested: bool) -> int | None:
         if engine.shrink is Shrink.ALL_KV:
             return None
         quantum = ledger.rules.quantum
-        top = engine.limit + (top - engine.limit) // quantum * quantum
-    return top if top > engine.limit else None
+        top = engine.told + (top - engine.told) // quantum * quantum
+    return top if top > engine.told else None
 
 
 def protect(ledger: Ledger) -> int | None:
-    """A lower limit where more is promised than there is, as after an engine's restart."""
+    """A lower limit, of KV that is not mapped, where more is promised than there is."""
     engine = ledger.engine
     if engine is None or engine.refused or ledger.closed or not ledger.claims:
         return None
-    if ledger.room >= 0 or engine.shrink is not Shrink.BYTES:
+    short = -(ledger.room + engine.coming)
+    if short <= 0 or engine.shrink is not Shrink.BYTES:
         return None
-    limit = max(ledger.floor, engine.used, engine.limit + ledger.room)
-    return limit if limit < engine.limit else None
+    limit = max(ledger.floor, min(engine.used, engine.told), engine.told - short)
+    return limit if limit < engine.told else None
 
 
 def _rank(ask: Ask, now: float, rules: Rules) -> float:

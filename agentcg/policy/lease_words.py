@@ -1,7 +1,7 @@
 """Words about GPU memory for an agent: what happened in numbers, and what to do next."""
 
 from agentcg import units
-from agentcg.model.gpu import GpuWish, Lease, OnDeny
+from agentcg.model.gpu import EngineLimit, GpuWish, Lease, OnDeny
 
 MAKING = "the inference engine was asked to make room and has not yet"
 ENDING = "leases that are over have not yet given their memory back"
@@ -99,4 +99,15 @@ def killed(lease: Lease) -> str:
         f"Killed for GPU memory: it went beyond the {units.format_bytes(lease.bytes)} that it was "
         f"granted{used}. Use less (a smaller batch or model), or ask for "
         f"{units.format_bytes(2 * (lease.used or lease.bytes))}."
+    )
+
+
+def engine(limit: EngineLimit, why: str) -> str:
+    """The inference engine's limit was changed, or it was to be."""
+    if why:
+        return f"The inference engine's KV cache could not be limited: {why}."
+    own = f", of {units.format_bytes(limit.was)} of its own" if limit.limit < limit.was else ""
+    return (
+        f"The inference engine's KV cache is limited to {units.format_bytes(limit.limit)}{own} "
+        f"(revision {limit.revision})."
     )

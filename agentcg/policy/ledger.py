@@ -40,6 +40,10 @@ class Rules:
     waiting: int = 8  # asks of one session
     longest: float | None = None  # a lease
 
+    def reserve_of(self, total: int) -> int:
+        """The reserve of a device of so many bytes."""
+        return max(GIB, total // 50) if self.reserve is None else self.reserve
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -66,14 +70,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The engine's part. `was` is its limit without any lease.
+    """The engine's part. `limit` is what it may map now, `was` that without any lease.
 
-    `refused` is why it is not to be asked now, "" if it may be; `disrupted_at` when its use was
-    last cut into.
+    `told` is what it was told to keep to: less than `limit` as long as it has not heard, and less
+    than `used` as long as it has not obeyed. `refused` is why it is not to be asked now, "" if it
+    may be; `disrupted_at` when its use was last cut into.
     """
 
     limit: int
     used: int
+    told: int
     was: int
     shrink: Shrink
     evict: bool = False
@@ -88,13 +94,16 @@ class Allowance:
 
     @property
     def coming(self) -> int:
-        """What it has mapped beyond its limit, and is to give back."""
-        return max(0, self.used - self.limit)
+        """What it holds or may map beyond what it was told, and is to give back."""
+        return max(self.limit, self.used) - min(self.limit, self.told)
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """One GPU. `closed` is why nothing may be granted on it now, "" if it may."""
+    """One GPU. `closed` is why nothing may be granted on it now, "" if it may.
+
+    `busy`: because the engine is just being asked.
+    """
 
     gpu: str
     total: int
@@ -103,12 +112,12 @@ class Ledger:
     claims: tuple[Claim, ...] = ()
     engine: Allowance | None = None
     closed: str = ""
+    busy: bool = False
 
     @property
     def reserve(self) -> int:
         """What is never given to anybody."""
-        own = self.rules.reserve
-        return max(GIB, self.total // 50) if own is None else own
+        return self.rules.reserve_of(self.total)
 
     @property
     def room(self) -> int:
@@ -124,7 +133,7 @@ class Ledger:
             return 0
         match self.engine.shrink:
             case Shrink.BYTES:
-                return min(self.rules.floor, self.engine.limit)
+                return min(self.rules.floor, self.engine.told)
             case Shrink.ALL_KV:
                 return 0
             case Shrink.NONE:
