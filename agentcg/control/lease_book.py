@@ -22,7 +22,8 @@ class Held:
 
     `ends`: when it is over, None open. Once it ends: `grace` is until when it is left alone, and
     only a reading that begins after number `after` can tell that its memory is free. `cut`: it is
-    held to nothing. `before` is its use in the reading before the last.
+    held to nothing; `gone`: no process of its call is left. `before` is its use in the reading
+    before the last.
     """
 
     lease: Lease
@@ -33,6 +34,7 @@ class Held:
     after: int = 0
     cut: bool = False
     over: bool = False
+    gone: bool = False
     before: int | None = 0
 
     @property

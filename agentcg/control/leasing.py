@@ -175,7 +175,7 @@ class Leases:
         """No process of the call is left: its leases end, without grace."""
         for held in [one for one in self._book.held.values() if one.lease.call == call]:
             self._tenures.end(held, words.CALL_OVER, grace=0.0)
-            held.grace = self._parts.clock()
+            held.grace, held.gone = self._parts.clock(), True
         for asking in [one for one in self._book.asking.values() if one.lease.call == call]:
             self._tenures.deny(asking, words.CALL_OVER)
         self._lessor.wake()

@@ -107,9 +107,11 @@ class Lessor:
     def _observe(self, held: Held) -> None:
         """Take in what it uses."""
         lease, seen = held.lease, self._book.seen
-        if all(one.uuid != lease.gpu for one in seen.readings):
+        reading = next((one for one in seen.readings if one.uuid == lease.gpu), None)
+        if reading is None:
             return
-        used = seen.uses.get((lease.call, lease.gpu or ""), 0)
+        nothing = 0 if reading.attributed or held.gone else None
+        used = seen.uses.get((lease.call, reading.uuid), nothing)
         held.before = lease.used
         state = lease.state
         if state is LeaseState.GRANTED and used != 0:

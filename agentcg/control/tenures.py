@@ -87,6 +87,7 @@ class Tenures:
         if held.ending:
             held.grace, held.after = clock + self._parts.rules.grace, self._book.reads
         if held.leaf is None:
+            held.gone = True
             self.end(held, words.CALL_OVER, grace=0.0)
         elif why := await self.hold(held, lease.bytes):
             self.end(held, words.unheld(why), grace=self._parts.rules.grace)
