@@ -48,6 +48,12 @@ class Held:
         return min(self.before, self.lease.used)
 
     @property
+    def sure(self) -> int:
+        """The use that leaves the least to be taken: one that is not known is all of it."""
+        used, before = self.lease.used, self.before
+        return self.lease.bytes if used is None or before is None else max(used, before)
+
+    @property
     def ending(self) -> bool:
         """Whether it is over, or taken back."""
         return self.lease.state is LeaseState.EXPIRING
@@ -85,13 +91,16 @@ class Book:
     seen: Seen = field(default_factory=Seen)
     reads: int = 0  # begun
 
-    def claims(self, gpu: str) -> tuple[Claim, ...]:
-        """What the leases on a device may use."""
+    def claims(self, gpu: str, *, sure: bool = False) -> tuple[Claim, ...]:
+        """What the leases on a device may use; `sure`: what they may beyond doubt.
+
+        What is granted counts with any doubt; what is taken from the engine only with none.
+        """
         return tuple(
             Claim(
                 one.lease.id,
                 one.lease.bytes,
-                one.charged,
+                one.sure if sure else one.charged,
                 one.lease.priority,
                 preemptible=one.lease.wish.preemptible,
                 ending=one.ending,

@@ -183,9 +183,10 @@ class Lessor:
             return
         ledger = self._ledger(gpu)
         waiting = any(one.ask.gpu in (None, gpu) for one in self._book.asking.values())
-        if waiting or ledger.room < 0:
+        sure = replace(ledger, claims=self._book.claims(gpu, sure=True))
+        if waiting or sure.room < 0:
             desk.nudge()
-        limit = lease_queue.protect(ledger)
+        limit = lease_queue.protect(sure)
         if limit is None and not waiting:
             rested = self._parts.clock() - self._asked_at >= self._parts.rules.rest
             limit = lease_queue.give_back(ledger, rested=rested)
