@@ -42,7 +42,7 @@ async def quiet(leases: Leases) -> None:
     """Until no demand of the engine is on its way."""
     desk = leases._lessor.desk
     while desk is not None and desk.busy:
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
 
 
 async def asked(leases: Leases, pid: int, gib: float, **more: Any) -> asyncio.Task[Lease]:
