@@ -173,12 +173,13 @@ class EngineDesk:
         try:
             for program in evict:
                 await self._bounded.do(partial(self._engine.evict, program), _READING)
+            result = await self._once(limit, known)
             for _ in range(_STALE):
-                result = await self._once(limit, known)
                 if result.status is not ShrinkStatus.STALE:
                     break
                 seen = max(self.revision, result.revision)
                 self._record = EngineLimit(seen, known.was, min(limit, known.told))
+                result = await self._once(limit, known)
             self._answered(known, replace(result, asked=limit))
         except AgentcgError as e:
             self._refuse(e.message)

@@ -4,7 +4,7 @@ from agentcg.control.leasing import Leases
 from agentcg.model.gpu import EngineLimit, LeaseState
 from agentcg.policy.ledger import GIB
 from tests.unit.control.gpu_world import World, call_of
-from tests.unit.control.test_leasing import asked, engine, granted, turns
+from tests.unit.control.leased import asked, engine, granted, turns
 
 
 async def restarted(world: World, old: Leases) -> Leases:

@@ -1,7 +1,7 @@
 """For any interleaving: never more promised than there is, and no grow of the engine's lost."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from agentcg.control.bounded import Bounded
 from agentcg.control.leasing import Leases
+from agentcg.errors import AgentcgError
 from agentcg.model.gpu import Lease, LeaseState
 from agentcg.policy.ledger import GIB, Rules
 from tests.unit.control.gpu_world import World, ask, call_of, wish
-from tests.unit.control.test_leasing import engine, turns
+from tests.unit.control.leased import engine, turns
 
 WAS = 50 * GIB
 RULES = Rules(reserve=2 * GIB, floor=2 * GIB)
@@ -49,7 +50,7 @@ class Play:
 
     world: World = field(default_factory=lambda: World(rules=RULES))
     leases: Leases = field(init=False)
-    tasks: dict[int, asyncio.Task[Lease]] = field(default_factory=dict)
+    tasks: dict[int, asyncio.Task[Lease | None]] = field(default_factory=dict)
     number: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -186,11 +187,9 @@ class Play:
             assert task.done()
 
 
-async def _quiet(work: object) -> Lease | None:
-    from agentcg.errors import AgentcgError
-
+async def _quiet(work: Coroutine[object, object, Lease]) -> Lease | None:
     try:
-        found: Lease = await work  # type: ignore[misc]
+        found = await work
     except AgentcgError:
         return None
     assert found.state is not LeaseState.QUEUED

@@ -1,27 +1,21 @@
-"""Leases of GPU memory, with an engine that obeys the caveats of real ones."""
+"""Leases of GPU memory: granted, held, changed, ended."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from agentcg.control import bounded, lease_engine
 from agentcg.control.leasing import Leases
 from agentcg.errors import ConflictError, LimitError, NotFoundError
 from agentcg.model.gpu import (
     GpuNews,
     GuardKind,
-    Lease,
     LeaseId,
     LeaseState,
-    ProgramId,
-    ProgramPhase,
-    Shrink,
 )
-from agentcg.model.ids import SessionId
-from agentcg.policy.ledger import GIB, Rules
-from tests.unit.control.gpu_world import FakeEngine, World, ask, call_of, wish
+from agentcg.policy.ledger import GIB
+from tests.unit.control.gpu_world import World, ask, call_of, wish
+from tests.unit.control.leased import asked, engine, granted, turns
 
 # 80 GiB: 2 in reserve, 20 of weights, 50 that the engine may map: 8 are free.
 
@@ -29,41 +23,6 @@ from tests.unit.control.gpu_world import FakeEngine, World, ask, call_of, wish
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-async def turns(leases: Leases, count: int = 3) -> None:
-    for _ in range(count):
-        await leases.turn()
-        await quiet(leases)
-        await asyncio.sleep(0)  # so that who was answered has heard
-
-
-async def quiet(leases: Leases) -> None:
-    """Until no demand of the engine is on its way."""
-    desk = leases._lessor.desk
-    while desk is not None and desk.busy:
-        await asyncio.sleep(0)
-
-
-async def asked(leases: Leases, pid: int, gib: float, **more: Any) -> asyncio.Task[Lease]:
-    """One that asks, and has been looked at once."""
-    priority = more.pop("priority", 0)
-    task = asyncio.create_task(ask(leases, pid, wish(gib, **more), priority))
-    await asyncio.sleep(0)
-    await turns(leases, 1)
-    return task
-
-
-async def granted(leases: Leases, pid: int, gib: float, **more: Any) -> Lease:
-    task = await asked(leases, pid, gib, **more)
-    await turns(leases)
-    assert task.done()
-    return task.result()
-
-
-def engine(world: World) -> FakeEngine:
-    assert world.engine is not None
-    return world.engine
 
 
 async def test_free_memory_is_granted_and_held_before_the_answer(world: World) -> None:
@@ -92,101 +51,6 @@ async def test_it_is_active_once_used_and_released_once_free(world: World) -> No
     assert leases.lease(lease.id).state is LeaseState.RELEASED
     assert world.guard.held == {}
     assert world.journal.open_leases() == []
-
-
-async def test_the_engine_makes_room_and_gets_it_back_when_seen_free(world: World) -> None:
-    leases = world.leases()
-    lease = await granted(leases, 1, 20)
-    assert lease.revision == 1
-    assert engine(world).limit_now == 38 * GIB
-    world.uses[1] = 20 * GIB
-    await turns(leases)
-    await leases.call_ended(call_of(1))
-    world.clock += 6
-    await turns(leases)
-    assert engine(world).limit_now == 38 * GIB  # its processes hold it still
-    del world.uses[1]
-    await turns(leases)
-    assert engine(world).limit_now == 50 * GIB
-    assert [revision for revision, _ in engine(world).demands] == [1, 2]
-
-
-async def test_an_idle_engine_hears_of_it_at_the_next_poke(world: World) -> None:
-    engine(world).mode = "deferred"
-    leases = world.leases()
-    task = await asked(leases, 1, 20)
-    await turns(leases)
-    assert not task.done()
-    assert leases.of_call(call_of(1))[0].state is LeaseState.SHRINKING
-    world.clock += 1.1
-    await turns(leases, 2)
-    assert task.result().bytes == 20 * GIB
-
-
-async def test_pages_in_use_are_waited_for_and_not_believed(world: World) -> None:
-    engine(world).mode = "pages"
-    engine(world).used = 48 * GIB
-    leases = world.leases()
-    task = await asked(leases, 1, 20, wait=100.0)
-    await turns(leases)
-    assert engine(world).limit_now == 38 * GIB
-    assert not task.done()
-    engine(world).free(38 * GIB)
-    await turns(leases, 1)
-    assert task.result().bytes == 20 * GIB
-
-
-async def test_a_stale_revision_is_raised(world: World) -> None:
-    engine(world).revision = 7
-    lease = await granted(world.leases(), 1, 20)
-    assert lease.revision == 8
-
-
-async def test_an_engine_that_refuses_is_asked_later_and_the_asker_told_why(world: World) -> None:
-    engine(world).mode = "rejected"
-    leases = world.leases()
-    task = await asked(leases, 1, 20)
-    await turns(leases)
-    assert task.result().state is LeaseState.DENIED
-    assert "requests run" in task.result().reason
-    assert len(engine(world).demands) == 1
-    later = await asked(leases, 1, 20, wait=60.0)
-    engine(world).mode = "applied"
-    world.clock += 6
-    await turns(leases)
-    assert later.result().bytes == 20 * GIB
-
-
-async def test_a_dead_engine_stops_grants_beside_it_and_nothing_else(world: World) -> None:
-    engine(world).mode = "dead"
-    lease = await granted(world.leases(), 1, 1)
-    assert lease.state is LeaseState.DENIED
-    assert "does not answer (connection refused)" in lease.reason
-
-
-async def test_a_hanging_engine_hangs_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_engine, "_MARGIN", 0.0)
-    world.rules = Rules(reserve=2 * GIB, timeout=0.05)
-    engine(world).mode = "hang"
-    leases = world.leases()
-    task = await asked(leases, 1, 20)
-    await turns(leases)
-    world.clock += 6
-    await turns(leases)
-    assert task.result().state is LeaseState.DENIED
-    assert "hangs" in task.result().reason
-    engine(world).hanging.set()
-
-
-async def test_one_that_gives_all_or_nothing(world: World) -> None:
-    engine(world).shrink = Shrink.ALL_KV
-    leases = world.leases()
-    lease = await granted(leases, 1, 20)
-    assert engine(world).limit_now == 0
-    await leases.release(lease.id)
-    world.clock += 6
-    await turns(leases)
-    assert engine(world).limit_now == 50 * GIB
 
 
 async def test_without_an_engine_or_a_gpu() -> None:
@@ -336,22 +200,6 @@ async def test_an_unknown_use_is_charged_in_full(world: World) -> None:
     assert leases.lease(lease.id).state is LeaseState.EXPIRING
 
 
-async def test_programs_in_long_tool_calls_give_their_kv(world: World) -> None:
-    engine(world).running, engine(world).used = 2, 49 * GIB
-    leases = world.leases()
-    session, program = SessionId("s"), ProgramId("p")
-    told = await leases.program_event(
-        session, program, ProgramPhase.TOOL_START, kv_bytes=9 * GIB, tool="make", eta=600.0
-    )
-    assert told.tool_eta == 600.0
-    with pytest.raises(ConflictError):
-        await leases.program_event(SessionId("t"), program, ProgramPhase.END)
-    lease = await granted(leases, 1, 14)
-    assert lease.bytes == 14 * GIB
-    assert engine(world).evicted == ["p"]
-    leases.session_closed(session)
-
-
 def polls(world: World, leases: Leases) -> Callable[[], int]:
     return lambda: leases._book.reads
 
@@ -370,22 +218,3 @@ async def test_it_polls_only_while_there_is_something_to_see(world: World) -> No
     assert (await leases.look()).devices
     assert (await leases.look()).reserve == 2 * GIB
     await leases.close()
-
-
-async def test_what_hangs_is_not_called_again_until_it_returns() -> None:
-    import threading
-
-    from agentcg.errors import UnavailableError
-
-    gate = threading.Event()
-    one = bounded.Bounded("it")
-    with pytest.raises(UnavailableError, match="did not answer"):
-        await one.do(gate.wait, 0.01)
-    with pytest.raises(UnavailableError, match="hangs"):
-        await one.do(gate.wait, 10.0)
-    gate.set()
-    while one._last is not None and not one._last.done():
-        await asyncio.sleep(0.001)
-    assert await one.do(lambda: 5, 10.0) == 5
-    with pytest.raises(UnavailableError, match="ZeroDivisionError"):
-        await one.do(lambda: 1 // 0, 10.0)
