@@ -135,7 +135,6 @@ class EngineDesk:
             told=limit if record is None else min(limit, record.limit),
             was=limit if record is None else max(limit, record.was),
             shrink=caps.shrink,
-            evict=caps.evict,
             running=stats.running,
             refused=words.refused(why) if self._clock() < until else "",
             disrupted_at=self._disrupted_at,
@@ -171,7 +170,7 @@ class EngineDesk:
 
     async def _tell(self, limit: int, known: Allowance, evict: Sequence[ProgramId]) -> None:
         try:
-            for program in evict:
+            for program in evict if self.caps is not None and self.caps.evict else ():
                 await self._bounded.do(partial(self._engine.evict, program), _READING)
             result = await self._once(limit, known)
             for _ in range(_STALE):
@@ -222,6 +221,7 @@ class EngineDesk:
             self._journal.put_limit(self._record)
 
     def _refuse(self, why: str) -> None:
+        again = why == self._refused[1]
         self._refused = (self._clock() + _RETRY, why)
-        if self._record is not None:
+        if self._record is not None and not again:
             self._told(why, self._record)

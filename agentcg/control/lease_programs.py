@@ -1,8 +1,8 @@
 """What agents' programs told of themselves: who is in a tool call, since when, with how much KV."""
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 from agentcg.errors import ConflictError, LimitError
 from agentcg.model.gpu import Program, ProgramId, ProgramPhase
@@ -62,6 +62,12 @@ class Programs:
         if phase is ProgramPhase.END:
             del self.known[program]
         return told
+
+    def dropped(self, programs: Iterable[ProgramId]) -> None:
+        """Their KV goes: it cannot be taken once more."""
+        for one in programs:
+            if one in self.known:
+                self.known[one] = replace(self.known[one], kv_bytes=0)
 
     def forget(self, session: SessionId) -> None:
         """Drop those of a session."""

@@ -124,9 +124,12 @@ class Leases:
             LimitError: the session has too many asks waiting.
         """
         taken = self._book.devices_of(call)
-        if wish.gpu in taken or any(a.lease.call == call for a in self._book.asking.values()):
+        every = {one.uuid for one in self._book.seen.readings}
+        waits = any(one.lease.call == call for one in self._book.asking.values())
+        if waits or wish.gpu in taken or (taken and every <= taken):
             raise ConflictError(
-                f"call {call}: it has a lease of GPU memory, or waits for one; change that one"
+                f"call {call}: it has a lease of this GPU's memory, or waits for one; change that "
+                f"one, or ask again once it is released"
             )
         lease_id = LeaseId(f"g-{secrets.token_hex(4)}")
         now = self._parts.now()

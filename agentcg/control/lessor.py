@@ -150,7 +150,7 @@ class Lessor:
 
     async def _carry_out(self, planned: Planned) -> None:
         asking = self._book.asking.get(planned.ask.lease)
-        if asking is None:
+        if asking is None or asking.ask is not planned.ask:
             return  # it was withdrawn meanwhile
         match planned.step:
             case Grant(size):
@@ -159,6 +159,7 @@ class Lessor:
             case Make(limit, evict, disrupts):
                 if self.desk is not None:
                     self.desk.demand(limit, evict, disrupts=disrupts)
+                    self._programs.dropped(evict)
                 asking.shrunk = True
                 self._tenures.waits(asking, LeaseState.SHRINKING, words.MAKING, None)
             case Revoke(leases):

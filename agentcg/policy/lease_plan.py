@@ -49,7 +49,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Make:
-    """Have the engine keep to `limit`; `disrupts`: it takes what its requests use."""
+    """Have the engine keep to `limit`; `disrupts`: it takes what its requests use.
+
+    `evict`: the programs of which the KV goes, where the engine can be told of which.
+    """
 
     limit: int
     evict: tuple[ProgramId, ...] = ()
@@ -136,7 +139,7 @@ def _gentle(ledger: Ledger, idle: Sequence[Idle], want: int) -> Step:
         if target >= _lowest(ledger, engine, sum(d.kv_bytes for d in dropped)):
             break
         dropped.append(one)
-    return Make(target, tuple(one.program for one in dropped) if engine.evict else ())
+    return Make(target, tuple(one.program for one in dropped))
 
 
 def _costly(ask: Ask, ledger: Ledger, idle: Sequence[Idle], short: int, now: float) -> Step:

@@ -34,18 +34,20 @@ def plan(
     """A step for each. All can be carried out: each counts with those before it."""
     left = dict(ledgers)
     shut: set[str] = set()
+    making: set[str] = set()
     found: list[Planned] = []
     for ask in sorted(asks, key=lambda one: (-_rank(one, now, rules), one.since)):
-        mine = [left[gpu] for gpu in _devices(ask, left) if gpu not in shut]
-        best = _best(ask, mine, idle, now) or _nowhere(ask, left)
+        wanted = _devices(ask, left)
+        mine = [left[gpu] for gpu in wanted if gpu not in shut | making]
+        best = _best(ask, mine, idle, now) or _nowhere(ask, wanted, making)
         if isinstance(best.step, Wait):
             if now - ask.since >= rules.starved:
-                shut |= set(_devices(ask, left))
+                shut |= set(wanted)
             best = _patience(best, now)
         if best.gpu is not None:
             left[best.gpu] = _after(left[best.gpu], best)
             if isinstance(best.step, Make | Revoke):
-                shut.add(best.gpu)  # what comes of it is to be seen first
+                making.add(best.gpu)  # what comes of it is to be seen first
         found.append(best)
     return found
 
@@ -119,9 +121,9 @@ def _cost(step: Step) -> tuple[int, float]:
             return 6, 0.0
 
 
-def _nowhere(ask: Ask, ledgers: Mapping[str, Ledger]) -> Planned:
-    if _devices(ask, ledgers):
-        return Planned(ask, Wait(words.BEHIND))
+def _nowhere(ask: Ask, wanted: Sequence[str], making: set[str]) -> Planned:
+    if wanted:
+        return Planned(ask, Wait(words.BEHIND, making=not making.isdisjoint(wanted)))
     return Planned(ask, Deny(words.no_gpu(ask.gpu)))
 
 

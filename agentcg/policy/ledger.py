@@ -82,7 +82,6 @@ class Allowance:
     told: int
     was: int
     shrink: Shrink
-    evict: bool = False
     running: int = 0
     refused: str = ""
     disrupted_at: float | None = None

@@ -8,6 +8,7 @@ import pytest
 from agentcg.control import bounded, lease_engine
 from agentcg.errors import ConflictError, UnavailableError
 from agentcg.model.gpu import (
+    GpuReading,
     LeaseState,
     ProgramId,
     ProgramPhase,
@@ -134,6 +135,7 @@ async def test_programs_in_long_tool_calls_give_their_kv(world: World) -> None:
     lease = await granted(leases, 1, 14)
     assert lease.bytes == 14 * GIB
     assert engine(world).evicted == ["p"]
+    assert leases._programs.known[program].kv_bytes == 0
     leases.session_closed(session)
 
 
@@ -150,3 +152,34 @@ async def test_what_hangs_is_not_called_again_until_it_returns() -> None:
     assert await one.do(lambda: 5, 10.0) == 5
     with pytest.raises(UnavailableError, match="ZeroDivisionError"):
         await one.do(lambda: 1 // 0, 10.0)
+
+
+class _Freeing:
+    """A driver that is read just after the engine unmapped what it may map again."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def read(self) -> tuple[GpuReading, ...]:
+        engine(self._world).free(38 * GIB)
+        return self._world.read()
+
+
+async def test_what_it_unmaps_between_two_readings_is_not_taken_for_free(world: World) -> None:
+    engine(world).used = 48 * GIB
+    lease = await granted(world.leases(device=_Freeing(world)), 1, 12)
+    assert lease.bytes == 12 * GIB
+    assert engine(world).limit_now == 46 * GIB
+
+
+async def test_a_use_that_grew_since_the_last_reading_counts_once_it_is_seen_twice(
+    world: World,
+) -> None:
+    leases = world.leases()
+    await granted(leases, 1, 6)
+    world.uses[1] = 6 * GIB
+    await turns(leases, 1)
+    assert [one.untaken for one in leases._book.claims("GPU-0")] == [6 * GIB]
+    assert [one.untaken for one in leases._book.claims("GPU-0", sure=True)] == [0]
+    await turns(leases, 1)
+    assert [one.untaken for one in leases._book.claims("GPU-0")] == [0]

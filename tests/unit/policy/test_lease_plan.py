@@ -40,9 +40,7 @@ def test_then_kv_that_is_not_mapped_as_far_as_the_engine_stays_below_95_percent(
 
 def test_then_kv_of_programs_in_a_long_tool_call_the_smallest_first() -> None:
     idle = [Idle(ProgramId(f"p{n}"), n * 3 * GIB) for n in (1, 2, 3)]
-    engine = replace(ENGINE, evict=True)
-    assert step(39, ledger(engine), *idle) == Make(19 * GIB, (ProgramId("p1"),))
-    assert step(39, ledger(ENGINE), *idle) == Make(19 * GIB)
+    assert step(39, ledger(), *idle) == Make(19 * GIB, (ProgramId("p1"),))
 
 
 def test_then_a_part_of_the_wish() -> None:

@@ -68,6 +68,8 @@ def test_a_starved_one_shuts_only_the_devices_that_it_could_have() -> None:
 def test_what_is_being_made_for_one_is_not_granted_to_another() -> None:
     asks = [ask("first", 18, 0.0), ask("second", 9, 0.5)]
     engine = replace(ENGINE, used=10 * GIB)
+    # Nor is who comes behind turned away for that, as long as it is being made.
+    asks[1] = replace(asks[1], until=0.0, patience=15.0)
     found = steps(asks, device("0", 10 * GIB, engine=engine))
     assert found["first"].step == Make(22 * GIB)
     assert isinstance(found["second"].step, Wait)
