@@ -1,4 +1,4 @@
-"""What must survive the daemon: one row per session and call, written before the deed.
+"""What must survive the daemon: a row per session, call and lease, written before the deed.
 
 SQLite in WAL mode keeps every committed row over `kill -9`; after a reboot the cgroups are gone
 and only closed calls matter, so a lost last second is no loss and fsync can wait.
@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from agentcg.errors import UnavailableError
 from agentcg.model.call import Call, CallState
+from agentcg.model.gpu import EngineLimit, Lease
 from agentcg.model.session import Session
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 _CALL = TypeAdapter(Call)
 _SESSION = TypeAdapter(Session)
+_LEASE = TypeAdapter(Lease)
+_LIMIT = TypeAdapter(EngineLimit)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS session (
     id TEXT PRIMARY KEY, open INTEGER NOT NULL, record BLOB NOT NULL);
@@ -30,6 +33,8 @@ CREATE TABLE IF NOT EXISTS call (
     declared_at REAL NOT NULL, record BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS call_open ON call (open, declared_at);
 CREATE INDEX IF NOT EXISTS call_key ON call (session, key) WHERE key IS NOT NULL;
+CREATE TABLE IF NOT EXISTS lease (id TEXT PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS engine (id INTEGER PRIMARY KEY CHECK (id = 0), record BLOB NOT NULL);
 PRAGMA user_version = 1;
 """
 _PRUNE_EVERY = 512
@@ -83,6 +88,26 @@ class Journal:
                 _CALL.dump_json(call),
             ),
         )
+
+    def put_lease(self, lease: Lease) -> None:
+        """Write the record of a lease that holds memory."""
+        self._put("INSERT OR REPLACE INTO lease VALUES (?, ?)", (lease.id, _LEASE.dump_json(lease)))
+
+    def drop_lease(self, lease: Lease) -> None:
+        """Forget a lease: its memory is free."""
+        self._put("DELETE FROM lease WHERE id = ?", (lease.id,))
+
+    def open_leases(self) -> list[Lease]:
+        """Leases that held memory when the daemon last wrote."""
+        return self._read(_LEASE, "SELECT record FROM lease")
+
+    def put_limit(self, limit: EngineLimit) -> bool:
+        """Write what the engine is about to be told; False where it could not be."""
+        return self._put("INSERT OR REPLACE INTO engine VALUES (0, ?)", (_LIMIT.dump_json(limit),))
+
+    def limit(self) -> EngineLimit | None:
+        """What the engine was told last; None where it never was."""
+        return self._one(_LIMIT, "SELECT record FROM engine", ())
 
     def open_sessions(self) -> list[Session]:
         """Sessions that were open when the daemon last wrote."""
@@ -140,21 +165,24 @@ class Journal:
                 # Of another release, or damaged: it must not keep the daemon from starting.
                 log.error("%s: a record is left out: %s", self._path, e)  # noqa: TRY400
 
-    def _put(self, sql: str, values: tuple[object, ...]) -> None:
+    def _put(self, sql: str, values: tuple[object, ...]) -> bool:
         """Write a record; now and then forget the oldest closed ones."""
-        self._write(sql, values)
+        written = self._write(sql, values)
         self._writes += 1
         if self._writes % _PRUNE_EVERY == 0:
             for prune in _PRUNE:
                 self._write(prune, (self._keep,))
+        return written
 
-    def _write(self, sql: str, values: tuple[object, ...]) -> None:
+    def _write(self, sql: str, values: tuple[object, ...]) -> bool:
         try:
             with self._db:
                 self._db.execute(sql, values)
         except sqlite3.Error as e:
             self.failed_writes += 1
             log.error("%s: writing failed (%s); free the disk, the daemon goes on", self._path, e)  # noqa: TRY400 - a traceback tells nothing more
+            return False
+        return True
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -72,6 +72,7 @@ class Lease:
 
     `bytes` is what it has been given, 0 before; `used` what was last seen, None unknown.
     `revision` is that of the engine's shrink that made room for it, None if none was needed.
+    `eta`: while it is queued, in how many seconds there may be room, None unknown.
     """
 
     id: LeaseId
@@ -88,7 +89,20 @@ class Lease:
     granted_at: float | None = None
     expires_at: float | None = None
     revision: int | None = None
+    eta: float | None = None
     reason: str = ""
+
+
+class GpuNews(StrEnum):
+    """What is told of a lease, or (without one) of the engine."""
+
+    QUEUED = "queued"
+    GRANTED = "granted"
+    DENIED = "denied"
+    REVOKED = "revoked"  # over or taken back: `grace` seconds are left
+    OVER = "over"  # more than its bytes was seen used
+    RELEASED = "released"
+    ENGINE = "engine"  # its limit was changed, or it does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +115,10 @@ class GpuProcess:
 
 @dataclass(frozen=True, slots=True)
 class GpuReading:
-    """A device as its driver tells it at one time."""
+    """A device as its driver tells it at one time; `used` is all that is not free.
+
+    `attributed`: the driver tells who uses it; if not, that `processes` is empty means nothing.
+    """
 
     uuid: str
     name: str
@@ -110,6 +127,7 @@ class GpuReading:
     free: int
     processes: tuple[GpuProcess, ...]
     at: float
+    attributed: bool = True
 
 
 class Shrink(StrEnum):
@@ -163,6 +181,15 @@ class ShrinkResult:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class EngineLimit:
+    """What the engine was told last, or is about to be. `was` is its limit without any lease."""
+
+    revision: int
+    was: int
+    limit: int
+
+
 class ProgramPhase(StrEnum):
     """What an agent's program told of itself, or what the daemon saw of its calls."""
 
@@ -178,7 +205,7 @@ class Program:
     """A program of the engine's, as far as its tool calls are known.
 
     `kv_bytes` is its context in the KV cache, as told. `tool_since` is None while the engine
-    works for it; `tool_eta` is how many seconds the tool was said or learned to take.
+    works for it; `tool_eta` is how many seconds the tool was said to take.
     """
 
     id: ProgramId

@@ -15,7 +15,17 @@ from agentcg.control import journal as journals
 from agentcg.control.journal import Journal
 from agentcg.errors import UnavailableError
 from agentcg.model.call import Call
-from agentcg.model.ids import SessionId
+from agentcg.model.gpu import (
+    EngineLimit,
+    GpuWish,
+    GuardKind,
+    Lease,
+    LeaseId,
+    LeaseState,
+    OnDeny,
+    ProgramId,
+)
+from agentcg.model.ids import CallId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.session import Session
 from tests.unit.control.records import FULL_CALL, FULL_SESSION, SESSION, call
@@ -270,3 +280,21 @@ def test_a_journal_that_keeps_nothing_forgets_all_closed_calls(
     assert made.closed_calls(5) == []
     assert [c.id for c in made.open_calls()] == ["c-2"]
     made.close()
+
+
+def test_leases_and_what_the_engine_was_told_survive(path: Path, journal: Journal) -> None:
+    wish = GpuWish(8 << 30, 4 << 30, "GPU-0", 60.0, 5.0, True, OnDeny.CPU, ProgramId("p"))
+    held = Lease(
+        LeaseId("g-1"), SessionId("s"), CallId("c"), wish, LeaseState.ACTIVE, 1.5, 3, "GPU-0",
+        8 << 30, None, GuardKind.UPROBE, 2.5, 62.5, 7, None, "why",
+    )  # fmt: skip
+    assert journal.limit() is None
+    journal.put_lease(held)
+    journal.put_lease(replace(held, id=LeaseId("g-2")))
+    journal.drop_lease(replace(held, id=LeaseId("g-2")))
+    assert journal.put_limit(EngineLimit(7, 50, 30))
+    assert journal.put_limit(EngineLimit(8, 50, 40))
+    again = Journal(path, keep=3)
+    assert again.open_leases() == [held]
+    assert again.limit() == EngineLimit(8, 50, 40)
+    again.close()

@@ -1,0 +1,185 @@
+"""Leases beside an engine that obeys the caveats of real ones: idle, deaf, hanging, dead."""
+
+import asyncio
+import threading
+
+import pytest
+
+from agentcg.control import bounded, lease_engine
+from agentcg.errors import ConflictError, UnavailableError
+from agentcg.model.gpu import (
+    GpuReading,
+    LeaseState,
+    ProgramId,
+    ProgramPhase,
+    Shrink,
+)
+from agentcg.model.ids import SessionId
+from agentcg.policy.ledger import GIB, Rules
+from tests.unit.control.gpu_world import World, call_of
+from tests.unit.control.leased import asked, engine, granted, turns
+
+# 80 GiB: 2 in reserve, 20 of weights, 50 that the engine may map: 8 are free.
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_the_engine_makes_room_and_gets_it_back_when_seen_free(world: World) -> None:
+    leases = world.leases()
+    lease = await granted(leases, 1, 20)
+    assert lease.revision == 1
+    assert engine(world).limit_now == 38 * GIB
+    world.uses[1] = 20 * GIB
+    await turns(leases)
+    await leases.call_ended(call_of(1))
+    world.clock += 6
+    await turns(leases)
+    assert engine(world).limit_now == 38 * GIB  # its processes hold it still
+    del world.uses[1]
+    await turns(leases)
+    assert engine(world).limit_now == 50 * GIB
+    assert [revision for revision, _ in engine(world).demands] == [1, 2]
+
+
+async def test_an_idle_engine_hears_of_it_at_the_next_poke(world: World) -> None:
+    engine(world).mode = "deferred"
+    leases = world.leases()
+    task = await asked(leases, 1, 20)
+    await turns(leases)
+    assert not task.done()
+    assert leases.of_call(call_of(1))[0].state is LeaseState.SHRINKING
+    world.clock += 1.1
+    await turns(leases, 2)
+    assert task.result().bytes == 20 * GIB
+
+
+async def test_pages_in_use_are_waited_for_and_not_believed(world: World) -> None:
+    engine(world).mode = "pages"
+    engine(world).used = 48 * GIB
+    leases = world.leases()
+    task = await asked(leases, 1, 20, wait=100.0)
+    await turns(leases)
+    assert engine(world).limit_now == 38 * GIB
+    assert not task.done()
+    engine(world).free(38 * GIB)
+    await turns(leases, 1)
+    assert task.result().bytes == 20 * GIB
+
+
+async def test_a_stale_revision_is_raised(world: World) -> None:
+    engine(world).revision = 7
+    lease = await granted(world.leases(), 1, 20)
+    assert lease.revision == 8
+
+
+async def test_an_engine_that_refuses_is_asked_later_and_the_asker_told_why(world: World) -> None:
+    engine(world).mode = "rejected"
+    leases = world.leases()
+    task = await asked(leases, 1, 20)
+    await turns(leases)
+    assert task.result().state is LeaseState.DENIED
+    assert "requests run" in task.result().reason
+    assert len(engine(world).demands) == 1
+    later = await asked(leases, 1, 20, wait=60.0)
+    engine(world).mode = "applied"
+    world.clock += 6
+    await turns(leases)
+    assert later.result().bytes == 20 * GIB
+
+
+async def test_a_dead_engine_stops_grants_beside_it_and_nothing_else(world: World) -> None:
+    engine(world).mode = "dead"
+    lease = await granted(world.leases(), 1, 1)
+    assert lease.state is LeaseState.DENIED
+    assert "does not answer (connection refused)" in lease.reason
+
+
+async def test_a_hanging_engine_hangs_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_engine, "_MARGIN", 0.0)
+    world.rules = Rules(reserve=2 * GIB, timeout=0.05)
+    engine(world).mode = "hang"
+    leases = world.leases()
+    task = await asked(leases, 1, 20)
+    await turns(leases)
+    world.clock += 6
+    await turns(leases)
+    assert task.result().state is LeaseState.DENIED
+    assert "hangs" in task.result().reason
+    engine(world).hanging.set()
+
+
+async def test_one_that_gives_all_or_nothing(world: World) -> None:
+    engine(world).shrink = Shrink.ALL_KV
+    leases = world.leases()
+    lease = await granted(leases, 1, 20)
+    assert engine(world).limit_now == 0
+    await leases.release(lease.id)
+    world.clock += 6
+    await turns(leases)
+    assert engine(world).limit_now == 50 * GIB
+
+
+async def test_programs_in_long_tool_calls_give_their_kv(world: World) -> None:
+    engine(world).running, engine(world).used = 2, 49 * GIB
+    leases = world.leases()
+    session, program = SessionId("s"), ProgramId("p")
+    told = await leases.program_event(
+        session, program, ProgramPhase.TOOL_START, kv_bytes=9 * GIB, tool="make", eta=600.0
+    )
+    assert told.tool_eta == 600.0
+    with pytest.raises(ConflictError):
+        await leases.program_event(SessionId("t"), program, ProgramPhase.END)
+    lease = await granted(leases, 1, 14)
+    assert lease.bytes == 14 * GIB
+    assert engine(world).evicted == ["p"]
+    assert leases._programs.known[program].kv_bytes == 0
+    leases.session_closed(session)
+
+
+async def test_what_hangs_is_not_called_again_until_it_returns() -> None:
+    gate = threading.Event()
+    one = bounded.Bounded("it")
+    with pytest.raises(UnavailableError, match="did not answer"):
+        await one.do(gate.wait, 0.01)
+    with pytest.raises(UnavailableError, match="hangs"):
+        await one.do(gate.wait, 10.0)
+    gate.set()
+    while one._last is not None and not one._last.done():
+        await asyncio.sleep(0.001)
+    assert await one.do(lambda: 5, 10.0) == 5
+    with pytest.raises(UnavailableError, match="ZeroDivisionError"):
+        await one.do(lambda: 1 // 0, 10.0)
+
+
+class _Freeing:
+    """A driver that is read just after the engine unmapped what it may map again."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def read(self) -> tuple[GpuReading, ...]:
+        engine(self._world).free(38 * GIB)
+        return self._world.read()
+
+
+async def test_what_it_unmaps_between_two_readings_is_not_taken_for_free(world: World) -> None:
+    engine(world).used = 48 * GIB
+    lease = await granted(world.leases(device=_Freeing(world)), 1, 12)
+    assert lease.bytes == 12 * GIB
+    assert engine(world).limit_now == 46 * GIB
+
+
+async def test_a_use_that_grew_since_the_last_reading_counts_once_it_is_seen_twice(
+    world: World,
+) -> None:
+    leases = world.leases()
+    await granted(leases, 1, 6)
+    world.uses[1] = 6 * GIB
+    await turns(leases, 1)
+    assert [one.untaken for one in leases._book.claims("GPU-0")] == [6 * GIB]
+    assert [one.untaken for one in leases._book.claims("GPU-0", sure=True)] == [0]
+    await turns(leases, 1)
+    assert [one.untaken for one in leases._book.claims("GPU-0")] == [0]
