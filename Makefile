@@ -14,7 +14,7 @@ AGAIN := -p tests.again --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
 
 .PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu
 
-setup: $(VENV)/.stamp acg bpf build/syscalls $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp
+setup: $(VENV)/.stamp acg bpf build/syscalls $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp build/gpu/libnvidia-ml.so.1
 
 # uv comes from the index like any tool; the lock pins everything else by hash.
 $(VENV)/.stamp: requirements.lock harness.lock
@@ -138,6 +138,12 @@ build/demo/toucher build/bench/cost build/bench/ramp:
 	@command -v musl-gcc >/dev/null || tools/need musl-tools
 	@mkdir -p $(@D)
 	@musl-gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wconversion -O1 -static -s -o $@ $<
+
+# What stands for a driver in tests, and is loaded into Python: by the host's own C library.
+build/gpu/libnvidia-ml.so.1: tests/gpu/nvml.c
+	@command -v gcc >/dev/null || tools/need gcc libc6-dev
+	@mkdir -p $(@D)
+	@gcc -std=gnu11 -Wall -Wextra -Werror -O1 -shared -fPIC -Wl,-soname,$(@F) -o $@ $<
 
 test: COVERAGE := 1
 test: clean-coverage check root vm

@@ -101,7 +101,10 @@ class GpuProcess:
 
 @dataclass(frozen=True, slots=True)
 class GpuReading:
-    """A device as its driver tells it at one time."""
+    """A device as its driver tells it at one time; `used` is all that is not free.
+
+    `attributed`: the driver tells who uses it; if not, that `processes` is empty means nothing.
+    """
 
     uuid: str
     name: str
@@ -110,6 +113,7 @@ class GpuReading:
     free: int
     processes: tuple[GpuProcess, ...]
     at: float
+    attributed: bool = True
 
 
 class Shrink(StrEnum):
