@@ -6,6 +6,7 @@ for that: believe them there only.
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,11 +85,11 @@ class Nvml:
         with _in_words("the driver's version"):
             return str(pynvml.nvmlSystemGetDriverVersion())
 
-    def read(self, at: float) -> tuple[GpuReading, ...]:
+    def read(self) -> tuple[GpuReading, ...]:
         """Read all devices; one that is lost is in `troubles`, and does not take others with it."""
         with _in_words("the number of GPUs"):
             count = int(pynvml.nvmlDeviceGetCount())
-        readings, troubles = [], []
+        readings, troubles, at = [], [], time.time()
         for index in range(count):
             try:
                 with _in_words(f"GPU {index}"):

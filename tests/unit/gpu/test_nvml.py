@@ -17,15 +17,15 @@ TELL = """
 from agentcg.errors import AgentcgError
 from agentcg.kernel.nvml import Nvml
 try:
-    print(Nvml.open().read(0.0))
+    print(Nvml.open().read())
 except AgentcgError as e:
     print(e.slug, e.message)
 """
 
 
 def test_a_device_and_its_memory(nvml: Nvml) -> None:
-    (reading,) = nvml.read(7.0)
-    assert (reading.uuid, reading.name, reading.at) == (ONE, "NVIDIA H200", 7.0)
+    (reading,) = nvml.read()
+    assert (reading.uuid, reading.name) == (ONE, "NVIDIA H200")
     # What the driver keeps is not free either.
     assert (reading.total, reading.used, reading.free) == (80 * GIB, 10 * GIB, 70 * GIB)
     assert (reading.processes, reading.attributed, nvml.troubles) == ((), True, ())
@@ -44,14 +44,14 @@ def test_who_uses_it(driver: Driver, nvml: Nvml) -> None:
         "graphics 30 7",
         "mps 10 0",
     )
-    (reading,) = nvml.read(0.0)
+    (reading,) = nvml.read()
     used = {20: 5000, 30: 7, 40: 300, 50: None, 10: 0}
     assert reading.processes == tuple(GpuProcess(pid, used[pid]) for pid in sorted(used))
 
 
 def test_many_processes(driver: Driver, nvml: Nvml) -> None:
     driver.one(*(f"compute {pid} {pid}" for pid in range(1, 60)))
-    (reading,) = nvml.read(0.0)
+    (reading,) = nvml.read()
     assert [one.pid for one in reading.processes] == list(range(1, 60))
 
 
@@ -61,14 +61,14 @@ def test_a_list_that_a_driver_lacks(driver: Driver, nvml: Nvml, kind: str) -> No
         "compute 5 9",
         f"fail nvmlDeviceGet{kind}RunningProcesses_v3 {pynvml.NVML_ERROR_NOT_SUPPORTED}",
     )
-    (reading,) = nvml.read(0.0)
+    (reading,) = nvml.read()
     assert (reading.processes, reading.attributed) == ((GpuProcess(5, 9),), True)
 
 
 def test_a_device_that_does_not_tell_who_uses_it(driver: Driver, nvml: Nvml) -> None:
     code = pynvml.NVML_ERROR_NOT_SUPPORTED
     driver.one(f"fail nvmlDeviceGetComputeRunningProcesses_v3 {code}")
-    (reading,) = nvml.read(0.0)
+    (reading,) = nvml.read()
     assert (reading.processes, reading.attributed) == ((), False)
 
 
@@ -79,7 +79,7 @@ def test_a_lost_device_does_not_hide_the_others(driver: Driver, nvml: Nvml) -> N
         "gpu GPU-well B",
         "memory 10 0 4",
     )
-    assert [one.uuid for one in nvml.read(0.0)] == ["GPU-well"]
+    assert [one.uuid for one in nvml.read()] == ["GPU-well"]
     (trouble,) = nvml.troubles
     assert "GPU 0" in trouble
     assert "reboot" in trouble
@@ -100,7 +100,7 @@ def test_errors_have_a_remedy(
 ) -> None:
     driver.one(before=(f"fail nvmlDeviceGetCount_v2 {code}",))
     with pytest.raises(kind, match=remedy):
-        nvml.read(0.0)
+        nvml.read()
 
 
 def test_limits_are_what_was_set(driver: Driver, nvml: Nvml) -> None:
