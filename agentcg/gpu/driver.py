@@ -75,7 +75,7 @@ class DriverLimits:
 
     def close(self) -> None:
         """Clear all: nobody would, once their leaves are removed."""
-        for held in self._held.values():
+        for held in list(self._held.values()):
             with contextlib.suppress(AgentcgError):
                 self._nvml.set_limits(*held, UNLIMITED)
         self._held.clear()

@@ -6,6 +6,7 @@ unlike SIGSTOP no process in the session can undo.
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Watchdog:
         """`root` is the mount that leaves are below, `grace` seconds from a stop to the kill."""
         self._device = device
         self._root = root.path
+        self._lock = threading.RLock()  # a lease is taken back while another thread looks
         self._grace = grace
         self._host_pids = host_pids
         self._held: dict[LeaseId, tuple[Lease, CgroupDir]] = {}
@@ -68,31 +70,36 @@ class Watchdog:
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
         """From the next look on."""
-        before = self._held.pop(lease.id, None)
-        # A handle of its own, closed with the lease.
-        self._held[lease.id] = (lease, leaf.open_path("") if before is None else before[1])
+        with self._lock:
+            before = self._held.get(lease.id)
+            # A handle of its own, closed with the lease.
+            self._held[lease.id] = (lease, leaf.open_path("") if before is None else before[1])
 
     def release(self, lease: Lease, leaf: CgroupDir) -> None:
         """Look no more; who was stopped for its last lease may go on."""
-        held = self._held.pop(lease.id, None)
-        if held is not None and leaf.id not in {one.id for _, one in self._held.values()}:
-            self._resume(held[1])
-        if held is not None:
+        with self._lock:
+            held = self._held.pop(lease.id, None)
+            if held is None:
+                return
+            if leaf.id not in {one.id for _, one in self._held.values()}:
+                self._resume(held[1])
             held[1].close()
 
     def close(self) -> None:
         """Let go on who was stopped."""
-        for lease, leaf in list(self._held.values()):
-            self.release(lease, leaf)
+        with self._lock:
+            for lease, leaf in list(self._held.values()):
+                self.release(lease, leaf)
 
     def look(self, readings: Sequence[GpuReading], now: float) -> tuple[Finding, ...]:
         """Hold what the devices say against the leases, and act. It blocks, in a thread."""
-        shares = self._shares(readings, now)
-        # Were the clock set back, a grace would last as long.
-        self._stopped = {leaf: min(since, now) for leaf, since in self._stopped.items()}
-        todo = acts(shares, self._stopped, now, self._grace)
-        leaves = {leaf.id: leaf for _, leaf in self._held.values()}
-        done = {leaf: self._do(leaves[leaf], act, now) for leaf, act in todo.items()}
+        with self._lock:
+            shares = self._shares(readings, now)
+            # Were the clock set back, a grace would last as long.
+            self._stopped = {leaf: min(since, now) for leaf, since in self._stopped.items()}
+            todo = acts(shares, self._stopped, now, self._grace)
+            leaves = {leaf.id: leaf for _, leaf in self._held.values()}
+            done = {leaf: self._do(leaves[leaf], act, now) for leaf, act in todo.items()}
         return tuple(Finding(share, *done[share.leaf]) for share in shares)
 
     def _shares(self, readings: Sequence[GpuReading], now: float) -> list[Share]:
@@ -121,7 +128,7 @@ class Watchdog:
         ]
 
     def _path(self, leaf: CgroupDir) -> str:
-        return f"/{leaf.path.relative_to(self._root)}".rstrip("/.")
+        return f"/{leaf.path.relative_to(self._root)}"
 
     def _do(self, leaf: CgroupDir, act: Act, now: float) -> tuple[Act, str]:
         try:
