@@ -135,8 +135,9 @@ class EngineCaps:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """An engine's KV cache and queue. `kv_limit` is what it may map at most now, `kv_used` what is
-    mapped. No `pids`: they are not known.
+    """An engine's KV cache and queue.
+
+    `kv_limit` is what it may map at most now, `kv_used` what is mapped; no `pids`: not known.
     """
 
     kv_limit: int
