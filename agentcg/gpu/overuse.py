@@ -69,6 +69,6 @@ def _act(shares: list[Share], since: float | None, now: float, grace: float) -> 
         return Act.STOP
     if over and since is not None and now - since >= grace:
         return Act.KILL
-    if not over and since is not None and all(share.read for share in shares):
+    if since is not None and all(share.used is not None for share in shares) and not over:
         return Act.RESUME
     return Act.NONE

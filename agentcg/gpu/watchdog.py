@@ -107,9 +107,11 @@ class Watchdog:
         found: dict[tuple[int, str], list[GpuProcess]] = {}
         for reading in readings:
             for process in reading.processes:
-                leaf = _leaf_of(process.pid, leaves, now - reading.at)
-                if leaf is not None:
-                    found.setdefault((leaf, reading.uuid), []).append(process)
+                leaf, same = _whereabouts(process.pid, now - reading.at)
+                whose = next((leaves[one] for one in _upwards(leaf) if one in leaves), None)
+                if whose is not None:
+                    known = process if same else GpuProcess(process.pid, None)
+                    found.setdefault((whose, reading.uuid), []).append(known)
         leased: dict[tuple[int, str], list[Lease]] = {}
         for lease, cgroup in self._held.values():
             leased.setdefault((cgroup.id, lease.gpu or ""), []).append(lease)
@@ -153,23 +155,25 @@ class Watchdog:
                 leaf.freeze(frozen=False)
 
 
-def _leaf_of(pid: int, leaves: dict[str, int], ago: float) -> int | None:
-    """The leaf that a process is in or below, which the driver named `ago` seconds before."""
+def _whereabouts(pid: int, ago: float) -> tuple[str, bool]:
+    """The cgroup of a process, "" if it has gone; whether the driver meant it `ago` seconds before.
+
+    Who was born since then only has the number of who was meant.
+    """
     try:
         fd = pidfds.open(pid)
     except AgentcgError:
-        return None
+        return "", False
     try:
         path = procfs.cgroup_path(pid)
         born = procfs.start_time(pid) * _TICK
-        # Who was born since then only has the number of who was meant.
-        if not pidfds.alive(fd) or born > time.clock_gettime(time.CLOCK_BOOTTIME) - max(0.0, ago):
-            return None
+        if not pidfds.alive(fd):
+            return "", False
     except ProcessGoneError:
-        return None
+        return "", False
     finally:
         os.close(fd)
-    return next((leaves[one] for one in _upwards(path) if one in leaves), None)
+    return path, born <= time.clock_gettime(time.CLOCK_BOOTTIME) - max(0.0, ago)
 
 
 def _upwards(path: str) -> Iterable[str]:

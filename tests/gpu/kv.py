@@ -1,9 +1,9 @@
 """A peer of kvcached: its control file, and pages, without a GPU. It obeys what users found out:
 
 a) a watcher stores a new limit each 0.1 s, the next allocation obeys it: an idle engine never does;
-b) whole free pages are unmapped only: what requests hold or the prefix cache keeps defers a shrink;
+b) what requests hold and the prefix cache keeps defers a shrink, until requests end;
 c) a page is of all layers;
-d) a few pages stay preallocated until they are trimmed.
+d) five to ten free pages stay preallocated.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from typing import Any
 
 LAYERS = 36
 PAGE = (2 << 20) * LAYERS * 2
-KEPT = 5
+KEPT, MOST = 5, 10
 FIELDS = struct.Struct("<3q")
 
 
@@ -82,19 +82,16 @@ class Peer:
         with self.lock:
             self.used -= pages
             self.cached += cache
-            self.preallocated += pages - cache  # mapped still
+            dropped = pages - cache
             if self.shrinking:
+                kept = min(self.cached, max(0, self.target - self.used))
+                dropped += self.cached - kept
+                self.cached = kept
                 self._resize()
-            self.tell()
-
-    def reset_prefix_cache(self) -> None:
-        with self.lock:
-            self.preallocated += self.cached
-            self.cached = 0
+            self.preallocated = min(self.preallocated + dropped, MOST)
             self.tell()
 
     def _resize(self) -> None:
-        self.preallocated = min(self.preallocated, KEPT)
         self.shrinking = self.used + self.cached > self.target
         if not self.shrinking:
             self.pages = self.target

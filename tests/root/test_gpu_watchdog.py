@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,8 @@ def dog(nvml: Nvml) -> Iterator[Watchdog]:
 
 
 def look(dog: Watchdog, nvml: Nvml, later: float = 0.0) -> dict[str, Finding]:
-    readings = nvml.read()
-    found = dog.look(readings, readings[0].at + later)
+    readings = [replace(one, at=one.at + later) for one in nvml.read()]
+    found = dog.look(readings, readings[0].at)
     return {one.share.leases[0]: one for one in found if one.share.leases}
 
 
@@ -114,15 +115,15 @@ def test_unknown_use_stops_nobody(
 def test_a_number_that_was_given_again(
     cgroup_root: CgroupDir, spawn: Spawn, driver: Driver, nvml: Nvml, dog: Watchdog
 ) -> None:
-    before = nvml.read()
     pid = spawn()
     with cgroup_root.make("leaf") as leaf:
         leaf.move(pid)
         driver.one(f"compute {pid} {9 * GIB}")
         dog.hold(lease("g-1", 1), leaf)
-        # Read, it is made to seem, an hour before the process began.
-        (found,) = dog.look(nvml.read(), before[0].at + 3600)
-        assert (found.act, found.share.known) == (Act.NONE, 0)
+        # As if it was read an hour before.
+        (reading,) = nvml.read()
+        (found,) = dog.look([reading], reading.at + 3600)
+        assert (found.act, found.share.used, found.share.unknown) == (Act.NONE, None, (pid,))
 
 
 def test_its_end_lets_go_who_was_stopped(

@@ -37,6 +37,7 @@ def test_goes_on_with_a_larger_lease() -> None:
 def test_unknown_is_not_nothing_and_not_too_much() -> None:
     one = share(4, unknown=(20,))
     assert (one.used, act(one)) == (None, Act.NONE)
+    assert act(one, since=0.0) is Act.NONE
     # What is known is enough.
     assert act(share(11, unknown=(20,))) is Act.STOP
 
