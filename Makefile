@@ -12,7 +12,7 @@ BPF_NEEDS := $(wildcard bpf/*.h sched_ext/*.h) Makefile
 # A test that fails is run once more and, if it passes then, named at the end (docs/decisions/0019-*).
 AGAIN := -p tests.again --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
 
-.PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu
+.PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu gpu-check
 
 setup: $(VENV)/.stamp acg bpf build/syscalls $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp build/gpu/libnvidia-ml.so.1
 
@@ -117,6 +117,10 @@ bench-reaction: wheel
 # CPU time: shares, quotas, a fork storm, and how soon a short command is done beside a build.
 bench-cpu: wheel
 	$(BIN)/python -m vm_tests bench cpu --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
+
+# What the GPUs and guards of this host do; without a GPU it says so.
+gpu-check: setup
+	$(BIN)/python -m tests.gpu.check
 
 vm: wheel
 	$(BIN)/python -m vm_tests test --kernel $(KERNEL) $(if $(COVERAGE),--coverage)

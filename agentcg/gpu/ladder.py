@@ -6,7 +6,6 @@ stands beside each of them.
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from agentcg.errors import AgentcgError
 from agentcg.gpu.guard import GpuGuard
@@ -17,16 +16,13 @@ _WEAKEST_FIRST = tuple(GuardKind)
 _BY_BYTES = (GuardKind.DRIVER, GuardKind.UPROBE, GuardKind.NVML)
 
 
-@dataclass(frozen=True, slots=True)
 class Together:
     """Guards that hold a lease as one; the last of them lets it begin."""
 
-    parts: tuple[GpuGuard, ...]
-
-    @property
-    def kind(self) -> GuardKind:
-        """That of the strongest."""
-        return max((part.kind for part in self.parts), key=_WEAKEST_FIRST.index)
+    def __init__(self, *parts: GpuGuard) -> None:
+        """Its kind is that of the strongest."""
+        self.parts = parts
+        self.kind = max((part.kind for part in parts), key=_WEAKEST_FIRST.index)
 
     def probe(self) -> str | None:
         """Why one of them cannot work here; None if all can."""
@@ -90,11 +86,13 @@ class Ladder:
         return kind in self._working
 
     def close(self) -> None:
-        """Each of those that work."""
-        Together(tuple(self._working.values())).close()
+        """Each of those that work, the last first."""
+        with contextlib.ExitStack() as stack:
+            for one in self._working.values():
+                stack.callback(one.close)
 
     def _rungs(self) -> list[Together]:
         gate = [one for kind, one in self._working.items() if kind is GuardKind.DEVICE]
         by_bytes = [self._working[kind] for kind in _BY_BYTES if kind in self._working]
-        rungs = [Together((one, *gate)) for one in by_bytes]
-        return rungs or [Together(tuple(gate)) for _ in gate]
+        rungs = [Together(one, *gate) for one in by_bytes]
+        return rungs or [Together(one) for one in gate]

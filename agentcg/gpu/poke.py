@@ -32,7 +32,7 @@ class Poke:
                 wish = {"model": model, "prompt": "a", "max_tokens": 1}
                 _ask(client, "POST", "/v1/completions", wish, until)
         except (httpx2.HTTPError, ValueError, LookupError, TypeError) as e:
-            return f"{self._url} was not to be poked: {e or type(e).__name__}"
+            return f"{self._url} was not to be poked: {str(e) or type(e).__name__}"
         return ""
 
 

@@ -82,7 +82,7 @@ def test_what_is_not_allowed_is_not_tried() -> None:
 
 def test_the_gate_opens_last_and_closes_first() -> None:
     done: list[str] = []
-    one = Together((Told(UPROBE, done), Told(DEVICE, done)))
+    one = Together(Told(UPROBE, done), Told(DEVICE, done))
     leaf = CgroupDir.open  # never touched
     one.hold(lease(), leaf)  # type: ignore[arg-type]
     one.release(lease(), leaf)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def test_the_gate_opens_last_and_closes_first() -> None:
 
 def test_all_or_none() -> None:
     done: list[str] = []
-    one = Together((Told(DRIVER, done), Told(DEVICE, done, refuses=True)))
+    one = Together(Told(DRIVER, done), Told(DEVICE, done, refuses=True))
     with pytest.raises(UnavailableError, match="device refuses"):
         one.hold(lease(), None)  # type: ignore[arg-type]
     assert done == ["hold driver", "release device", "release driver"]
