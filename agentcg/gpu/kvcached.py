@@ -11,6 +11,7 @@ preallocated. KVCACHED_MAX_CACHED_TOKENS bounds the prefix cache, 16000 by defau
 little for agents; revisions are not in the file, so they are kept here.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -172,6 +173,8 @@ class Kvcached:
             finally:
                 os.close(folder)
         except OSError as e:
+            if e.errno == errno.ELOOP:
+                raise DeniedError(f"{self._path} is a link: remove it") from e
             raise UnavailableError(
                 f"{self._path}: {e.strerror}; start the engine with ENABLE_KVCACHED=true and "
                 f"KVCACHED_IPC_NAME={self._path.name}"

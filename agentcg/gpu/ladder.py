@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from agentcg.errors import AgentcgError
 from agentcg.gpu.guard import GpuGuard
 from agentcg.kernel.cgroupfs import CgroupDir
-from agentcg.model.gpu import GuardKind, Lease
+from agentcg.model.gpu import GuardKind, Lease, LeaseId
 
 _WEAKEST_FIRST = tuple(GuardKind)
 _BY_BYTES = (GuardKind.DRIVER, GuardKind.UPROBE, GuardKind.NVML)
@@ -22,6 +22,7 @@ class Together:
     def __init__(self, *parts: GpuGuard) -> None:
         """Its kind is that of the strongest."""
         self.parts = parts
+        self._held: set[LeaseId] = set()
         self.kind = max((part.kind for part in parts), key=_WEAKEST_FIRST.index)
 
     def probe(self) -> str | None:
@@ -29,17 +30,20 @@ class Together:
         return next((reason for part in self.parts if (reason := part.probe()) is not None), None)
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
-        """All of them, or none."""
+        """All of them, or none; a lease that was held before keeps what held it."""
         try:
             for part in self.parts:
                 part.hold(lease, leaf)
         except AgentcgError:
-            with contextlib.suppress(AgentcgError):
-                self.release(lease, leaf)
+            if lease.id not in self._held:
+                with contextlib.suppress(AgentcgError):
+                    self.release(lease, leaf)
             raise
+        self._held.add(lease.id)
 
     def release(self, lease: Lease, leaf: CgroupDir) -> None:
         """Each, the last first, even where one before could not."""
+        self._held.discard(lease.id)
         with contextlib.ExitStack() as stack:
             for part in self.parts:
                 stack.callback(part.release, lease, leaf)
@@ -70,16 +74,17 @@ class Ladder:
                 self.reasons[kind] = one.probe() or ""
                 if not self.reasons[kind]:
                     self._working[kind] = one
+        self._rungs = _rungs(self._working)
 
     def guards(self, lease: Lease) -> Sequence[GpuGuard]:
         """What can hold the lease, strongest first; nothing where none works."""
-        del lease  # of any device, so far
-        return self._rungs()
+        del lease  # on any device, so far
+        return self._rungs
 
     @property
     def strongest(self) -> GuardKind:
         """What a lease is held by, if that takes it."""
-        return next((one.kind for one in self._rungs()), GuardKind.NONE)
+        return next((one.kind for one in self._rungs), GuardKind.NONE)
 
     def working(self, kind: GuardKind) -> bool:
         """Whether leases may be held by it."""
@@ -91,8 +96,8 @@ class Ladder:
             for one in self._working.values():
                 stack.callback(one.close)
 
-    def _rungs(self) -> list[Together]:
-        gate = [one for kind, one in self._working.items() if kind is GuardKind.DEVICE]
-        by_bytes = [self._working[kind] for kind in _BY_BYTES if kind in self._working]
-        rungs = [Together(one, *gate) for one in by_bytes]
-        return rungs or [Together(one) for one in gate]
+
+def _rungs(working: Mapping[GuardKind, GpuGuard]) -> Sequence[GpuGuard]:
+    gate = [one for kind, one in working.items() if kind is GuardKind.DEVICE]
+    by_bytes = [working[kind] for kind in _BY_BYTES if kind in working]
+    return [Together(one, *gate) for one in by_bytes] or gate
