@@ -103,6 +103,8 @@ class Watchdog:
         return tuple(Finding(share, *done[share.leaf]) for share in shares)
 
     def _shares(self, readings: Sequence[GpuReading], now: float) -> list[Share]:
+        if not self._held:
+            return []
         leaves = {self._path(leaf): leaf.id for _, leaf in self._held.values()}
         found: dict[tuple[int, str], list[GpuProcess]] = {}
         for reading in readings:
@@ -139,6 +141,8 @@ class Watchdog:
                 self._stopped[leaf.id] = now
             elif act is Act.RESUME:
                 self._resume(leaf)
+            elif act is Act.NONE and leaf.id in self._stopped:
+                leaf.freeze()  # a session may freeze its call by the API, and then thaw it
             elif act is Act.KILL and leaf.id in self._killed:
                 return Act.NONE, ""  # it is dying
             elif act is Act.KILL:

@@ -75,8 +75,10 @@ def test_stopped_then_killed_and_nobody_else(
         assert (found["g-hog"].act, found["g-meek"].act) == (Act.STOP, Act.NONE)
         assert (found["g-hog"].share.used, found["g-meek"].share.used) == (3 * GIB, GIB)
         until(lambda: frozen(over), "the hog to stop")
-        # Within its grace, and with a clock that is set back.
+        # Within its grace, thawed by another, and with a clock that is set back.
+        over.freeze(frozen=False)
         assert look(dog, nvml, GRACE / 2)["g-hog"].act is Act.NONE
+        until(lambda: frozen(over), "it to be stopped again")
         assert look(dog, nvml, -3600)["g-hog"].act is Act.NONE
 
         assert look(dog, nvml, GRACE)["g-hog"].act is Act.KILL
