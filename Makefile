@@ -12,9 +12,9 @@ BPF_NEEDS := $(wildcard bpf/*.h sched_ext/*.h) Makefile
 # A test that fails is run once more and, if it passes then, named at the end (docs/decisions/0019-*).
 AGAIN := -p tests.again --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
 
-.PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu
+.PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu gpu-check
 
-setup: $(VENV)/.stamp acg bpf build/syscalls $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp
+setup: $(VENV)/.stamp acg bpf build/syscalls $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp build/gpu/libnvidia-ml.so.1
 
 # uv comes from the index like any tool; the lock pins everything else by hash.
 $(VENV)/.stamp: requirements.lock harness.lock
@@ -118,6 +118,10 @@ bench-reaction: wheel
 bench-cpu: wheel
 	$(BIN)/python -m vm_tests bench cpu --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
 
+# What the GPUs and guards of this host do; without a GPU it says so.
+gpu-check: setup
+	$(BIN)/python -m tests.gpu.check
+
 vm: wheel
 	$(BIN)/python -m vm_tests test --kernel $(KERNEL) $(if $(COVERAGE),--coverage)
 
@@ -138,6 +142,12 @@ build/demo/toucher build/bench/cost build/bench/ramp:
 	@command -v musl-gcc >/dev/null || tools/need musl-tools
 	@mkdir -p $(@D)
 	@musl-gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wconversion -O1 -static -s -o $@ $<
+
+# What stands for a driver in tests, and is loaded into Python: by the host's own C library.
+build/gpu/libnvidia-ml.so.1: tests/gpu/nvml.c
+	@command -v gcc >/dev/null || tools/need gcc libc6-dev
+	@mkdir -p $(@D)
+	@gcc -std=gnu11 -Wall -Wextra -Werror -O1 -shared -fPIC -Wl,-soname,$(@F) -o $@ $<
 
 test: COVERAGE := 1
 test: clean-coverage check root vm

@@ -149,13 +149,16 @@ class EngineCaps:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """An engine's KV cache and queue. `kv_limit` is what it may map at most now."""
+    """An engine's KV cache and queue.
+
+    `kv_limit` is what it may map at most now, `kv_used` what is mapped; no `pids`: not known.
+    """
 
     kv_limit: int
     kv_used: int
     kv_reclaimable: int | None
-    running: int
-    waiting: int
+    running: int | None
+    waiting: int | None
     pids: tuple[int, ...]
     at: float
 
