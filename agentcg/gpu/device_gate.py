@@ -6,6 +6,7 @@ it away. What is open stays open; the bytes of a lease are another guard's busin
 
 import contextlib
 import errno
+import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from agentcg.kernel.bpf_map import Map
 from agentcg.kernel.bpf_object import Object, shipped
 from agentcg.kernel.bpffs import Adopted, Pins, digest
 from agentcg.kernel.cgroupfs import CgroupDir
-from agentcg.model.gpu import GuardKind, Lease
+from agentcg.model.gpu import GuardKind, Lease, LeaseId
 
 SET = "device_gate"
 _HERE = b"\1"
@@ -44,6 +45,8 @@ class DeviceGate:
         self._pins = pins
         self._majors = majors
         self._held: Adopted | None = None
+        self._leases: dict[int, set[LeaseId]] = {}
+        self._lock = threading.Lock()
 
     def probe(self) -> str | None:
         """Load it, and attach it to nothing."""
@@ -83,14 +86,19 @@ class DeviceGate:
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
         """Let what runs in `leaf` open the GPU."""
-        del lease
-        self._gate()
-        self._maps("leased").update(_key(leaf.id), _HERE)
+        with self._lock:
+            self._gate()
+            self._maps("leased").update(_key(leaf.id), _HERE)
+            self._leases.setdefault(leaf.id, set()).add(lease.id)
 
     def release(self, lease: Lease, leaf: CgroupDir) -> None:
-        """Let it open no more; what is open stays so."""
-        del lease
-        self._maps("leased").delete(_key(leaf.id))
+        """With its last lease let it open no more; what is open stays so."""
+        with self._lock:
+            left = self._leases.pop(leaf.id, set()) - {lease.id}
+            if left:
+                self._leases[leaf.id] = left
+            else:
+                self._maps("leased").delete(_key(leaf.id))
 
     def refused(self, leaf: CgroupDir) -> int:
         """How often something directly in `leaf` was refused a device."""

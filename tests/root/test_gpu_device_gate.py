@@ -82,11 +82,12 @@ def test_only_a_lease_opens_the_device(
             assert (gate.refused(leaf), gate.refused(other)) == (1, 0)
             assert opens(leaf, OTHER)
             gate.hold(lease(), leaf)
-            gate.hold(lease(), leaf)
+            gate.hold(lease(name="g-2"), leaf)
             assert opens(leaf, device)
-            assert opens(nested, device)
             assert not opens(other, device)
             gate.release(lease(), leaf)
+            assert opens(nested, device)
+            gate.release(lease(name="g-2"), leaf)
             gate.release(lease(), leaf)
             assert not opens(nested, device)
         os.close(os.open(device, os.O_RDWR))  # who is not below the pool
@@ -132,14 +133,16 @@ def test_a_killed_daemon_leaves_it_and_the_next_one_adopts_it(
 
 
 def test_a_pool_made_again_is_gated_again(cgroup_root: CgroupDir, pins: Pins, device: Path) -> None:
-    for _ in range(2):
-        # Not closed the first time: the link of the first pool outlives it, and gates nothing.
-        with cgroup_root.make("pool") as pool:
-            gate = DeviceGate(pool, pins, lambda: {GPU})
-            gate.start([])
-            assert not opens(pool, device)
-        cgroup_root.remove_child("pool")
-    gate.close()
+    with cgroup_root.make("pool") as pool:
+        DeviceGate(pool, pins, lambda: {GPU}).start([])
+    # Not closed: its link outlives the pool, and gates nothing.
+    cgroup_root.remove_child("pool")
+    with cgroup_root.make("pool") as pool:
+        gate = DeviceGate(pool, pins, lambda: {GPU})
+        gate.start([])
+        assert not opens(pool, device)
+        gate.close()
+        assert opens(pool, device)
 
 
 def test_the_programs_of_others_stay_in_force(
