@@ -21,7 +21,7 @@
  * At a gate the daemon freezes the leaf at once, which nothing in it can undo; then it raises the
  * quota and runs `decide`, which charges the call that waits, and lets it go on; or it kills the
  * process. Between the stop and the freeze a sibling may send SIGCONT. A gated call that returns
- * and was not let through is therefore killed by the return probe: its program never sees the memory.
+ * and does not fit even now is therefore killed by the return probe: its program never sees the memory.
  *
  * Physical memory that is mapped (cuMemCreate, cuMemMap) stays while it is mapped, though its handle be
  * released: it is uncharged with the last of both.
@@ -208,14 +208,12 @@ int returned(struct pt_regs *context)
 	which.process = thread >> 32;
 	which.space = call.space;
 	if (call.what <= TAKE_PITCH) {
-		if (call.state == GATED) {
-			if (!failed && account)
-				kill_caller(&call, account);
-		} else if (failed) {
-			uncharge(call.lease, call.size);
-		} else if (account) {
+		if (failed)
+			uncharge(call.lease, charged(&call));
+		else if (account && call.state == GATED && !charge(account, call.size))
+			kill_caller(&call, account); /* it went on without leave */
+		else if (account)
 			taken(&call, account, &which);
-		}
 	} else if (call.what == GIVE) {
 		if (!failed)
 			given(&call, &which);

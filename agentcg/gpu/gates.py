@@ -6,6 +6,7 @@ nothing in it can undo.
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from agentcg.kernel import pidfd
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import Lease, LeaseId
 
+_STILL_WITHIN = 1.0  # seconds; a thread inside the kernel may take longer
 _MARK = "user.agentcg.gpu_gate"
 
 
@@ -71,8 +73,15 @@ class Leaf:
                 self.cgroup.freeze()
                 self._froze = True
 
+    def still(self) -> None:
+        """Wait until nothing runs here, so that all who came to the door have been told of."""
+        end = time.monotonic() + _STILL_WITHIN
+        with suppress(AgentcgError):
+            while not self.cgroup.read_keyed("cgroup.events")["frozen"] and time.monotonic() < end:
+                time.sleep(0.001)
+
     def passed(self, gate: Gate) -> None:
-        """It may go on; its process does when no other thread of it waits."""
+        """It may go on, or has; its process does when no other thread of it waits."""
         self.gates.pop(gate.number, None)
         if gate.pid not in {one.pid for one in self.gates.values()}:
             self._signal(gate.pid, signal.SIGCONT)

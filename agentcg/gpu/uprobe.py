@@ -96,11 +96,14 @@ class UprobeGuard:
             self._ring.consume()
             for leaf in self._leaves.values():
                 leaf.prune()
+                self._settle(leaf)  # there may be more than when it came to the door
                 for gate in list(leaf.gates.values()):
                     # Without a number in our namespace nobody could let it go on.
                     if not gate.pid or now - gate.at >= self._timeout:
                         leaf.deny(gate)
-            new, self._new = self._new, []
+            waiting = {number for leaf in self._leaves.values() for number in leaf.gates}
+            new = [gate for gate in self._new if gate.killed or gate.number in waiting]
+            self._new.clear()
             return new
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
@@ -114,7 +117,7 @@ class UprobeGuard:
                 self._accounts.update(_key(leaf.id), bytes(account))
                 self._leaves[leaf.id] = known
             known.leases[lease.id] = lease
-            self._settle(known)
+            self._set(known)
         self.scan(leaf.id)
 
     def deny(self, gate: Gate) -> None:
@@ -135,7 +138,7 @@ class UprobeGuard:
             if known is not None:
                 known.leases.pop(lease.id, None)
                 if known.leases:
-                    self._settle(known)
+                    self._set(known)
                     return
             self._accounts.delete(_key(leaf.id))
             self._ring.consume()
@@ -187,8 +190,16 @@ class UprobeGuard:
         if self._open is None:
             raise UnavailableError("libcuda is not watched: start the guard first")
 
-    def _settle(self, leaf: Leaf) -> None:
+    def _set(self, leaf: Leaf) -> None:
         self._decide.run(bytes(GpuVerdictRecord(lease=leaf.cgroup.id, quota=leaf.quota)))
+        self._settle(leaf)
+
+    def _settle(self, leaf: Leaf) -> None:
+        """Let go on what fits."""
+        if leaf.gates:
+            # A process that goes on takes all its threads along: none of them may wait unheard.
+            leaf.still()
+            self._ring.consume()
         for gate in sorted(leaf.gates.values(), key=lambda one: one.number):
             self._pass(leaf, gate)
 
@@ -197,10 +208,9 @@ class UprobeGuard:
         try:
             self._decide.run(bytes(GpuVerdictRecord(*words)))
         except BpfError as error:
-            if error.errno == errno.ESRCH:  # it is gone
-                leaf.forget(gate.pid)
-        else:
-            leaf.passed(gate)
+            if error.errno != errno.ESRCH:  # it does not fit, and waits on
+                return
+        leaf.passed(gate)
 
     def _drop(self, leaf: Leaf | None) -> None:
         if leaf is None:
