@@ -187,9 +187,9 @@ def test_threads_that_wait_together_go_on_together(
             assert device.peak <= size * MIB
             guard.hold(lease(size * MIB), leaf)
         # Those that the stop caught on their way there come to the door later.
-        while (
-            tenant.process.stdout not in select.select([tenant.process.stdout, guard.fd], [], [])[0]
-        ):
+        said = tenant.process.stdout
+        assert said is not None
+        while said.fileno() not in select.select([said.fileno(), guard.fd], [], [])[0]:
             guard.turn(time.monotonic())
         assert tenant.answer() == "8"
         assert used(guard, leaf) == device.peak == 160 * MIB
