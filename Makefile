@@ -12,9 +12,9 @@ BPF_NEEDS := $(wildcard bpf/*.h sched_ext/*.h) Makefile
 # A test that fails is run once more and, if it passes then, named at the end (docs/decisions/0019-*).
 AGAIN := -p tests.again --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
 
-.PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu gpu-check
+.PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu bench-gpu gpu-check
 
-setup: $(VENV)/.stamp acg bpf build/syscalls $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp build/gpu/libnvidia-ml.so.1
+setup: $(VENV)/.stamp acg bpf build/syscalls $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp build/gpu/libnvidia-ml.so.1 build/gpu/libcuda.so.1
 
 # uv comes from the index like any tool; the lock pins everything else by hash.
 $(VENV)/.stamp: requirements.lock harness.lock
@@ -52,6 +52,12 @@ define compile-bpf
 	    -idirafter /usr/include/$(shell uname -m)-linux-gnu -c $< -o $@.new
 	@$(LLVM_STRIP) -g $@.new && mv $@.new $@
 endef
+
+# A driver's library for tests of the GPU guards; not musl's, as a host's Python is to load it.
+build/gpu/libcuda.so.1: tests/gpu/cuda.c
+	@command -v $(CLANG) >/dev/null || tools/need clang-19
+	@mkdir -p $(@D)
+	@$(CLANG) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -fPIC -shared -Wl,-soname,libcuda.so.1 -o $@ $<
 
 wheel: setup
 	@rm -rf dist && $(BIN)/hatchling build -t wheel -d dist >/dev/null && ls dist/*.whl
@@ -99,6 +105,10 @@ bench-telemetry: setup
 # How long `agentcg top` takes to refresh at 500 calls, and from a key to the screen.
 bench-top: setup
 	$(BIN)/python -m tests.bench.top
+
+# What the probes on libcuda cost an allocation and its release.
+bench-gpu: setup
+	tools/in-cgroup $(BIN)/python -m tests.bench.gpu
 
 # Seven ways to share a pool compete, in the VM: about two hours at RUNS=20. It goes on where it was
 # broken off; `rm build/bench/kernel-*` begins anew. Then tables and pictures from what is there.

@@ -86,7 +86,12 @@ struct sigpending {
 	sigset_t signal;
 } KTYPE;
 
+typedef struct KTYPE {
+	int counter;
+} atomic_t;
+
 struct signal_struct {
+	atomic_t live; /* threads that have not begun to exit */
 	struct sigpending shared_pending;
 	unsigned int flags;
 } KTYPE;
@@ -97,6 +102,24 @@ struct sched_entity {
 
 struct mm_struct {
 	unsigned long arg_start, arg_end, env_start, env_end;
+} KTYPE;
+
+struct ns_common {
+	unsigned int inum;
+} KTYPE;
+
+struct pid_namespace {
+	struct ns_common ns;
+} KTYPE;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+} KTYPE;
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1]; /* one for each namespace, from the initial one */
 } KTYPE;
 
 struct thread_info {
@@ -113,6 +136,7 @@ struct task_struct {
 	__u64 start_boottime;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	struct mm_struct *mm;
 	int nr_cpus_allowed;
 	const struct cpumask *cpus_ptr;

@@ -161,4 +161,39 @@ struct syscall_count {
 	__u64 took;
 };
 
+/* What the processes of a GPU lease have, keyed by the id of its leaf. The daemon writes `quota`. */
+struct gpu_account {
+	__u64 quota;
+	__u64 used; /* bytes, those of calls under way included */
+	__u64 peak;
+	__u64 gated;  /* calls that did not fit */
+	__u64 killed; /* processes that went on all the same, or that nobody could be told of */
+};
+
+enum gpu_event_kind {
+	GPU_GATED = 1,	/* it is stopped, and waits for a verdict */
+	GPU_KILLED = 2, /* it went on without one */
+};
+
+struct gpu_event {
+	__u64 at;
+	__u64 lease;
+	__u64 size; /* what it asks for */
+	__u64 used; /* of the lease */
+	__u64 quota;
+	__u64 gate;
+	__u64 thread; /* of the kernel's: what a verdict names it by */
+	__u32 pid;    /* of the process, in the daemon's pid namespace; 0 if it has none there */
+	__u32 kind;
+	char comm[16];
+};
+
+/* What the program `decide` is run with; without a thread it only sets the quota. */
+struct gpu_verdict {
+	__u64 lease;
+	__u64 quota;
+	__u64 thread;
+	__u64 gate;
+};
+
 #endif

@@ -23,6 +23,7 @@ from agentcg.kernel.bpf_run import Command
 
 _PACKAGE = Path(__file__).parents[1]
 _KIND_VAR, _KIND_DATASEC = 14, 15
+_ANY_PROCESS = -1
 
 
 def shipped(name: str) -> Path:
@@ -223,6 +224,28 @@ class Program:
             code = ctypes.get_errno()
         if not made:
             raise BpfError(_because(f"attaching {self.name}", heard), code)
+        return Link(made, self.name)
+
+    def attach_cgroup(self, cgroup: int) -> Link:
+        """Attach it to the cgroup of this descriptor, beside the programs of others."""
+        _ = self._parent.handle
+        with libbpf.words() as heard:
+            made = libbpf.lib().bpf_program__attach_cgroup(self._pointer, cgroup)
+            code = ctypes.get_errno()
+        if not made:
+            raise BpfError(_because(f"attaching {self.name} to a cgroup", heard), code)
+        return Link(made, self.name)
+
+    def attach_function(self, file: Path, offset: int, *, entry: bool) -> Link:
+        """Attach it where a function of that file is entered, or returns, whoever runs it."""
+        _ = self._parent.handle
+        with libbpf.words() as heard:
+            made = libbpf.lib().bpf_program__attach_uprobe(
+                self._pointer, not entry, _ANY_PROCESS, os.fsencode(file), offset
+            )
+            code = ctypes.get_errno()
+        if not made:
+            raise BpfError(_because(f"attaching {self.name} to {file}", heard), code)
         return Link(made, self.name)
 
     def command(self) -> Command:

@@ -170,3 +170,46 @@ class SyscallCount(ctypes.Structure):
         ("errors", _U64),
         ("took", _U64),
     )
+
+
+class GpuAccount(ctypes.Structure):
+    """struct gpu_account: what the processes of a GPU lease have, keyed by its leaf's id."""
+
+    _fields_ = (
+        ("quota", _U64),
+        ("used", _U64),
+        ("peak", _U64),
+        ("gated", _U64),
+        ("killed", _U64),
+    )
+
+
+GPU_GATED, GPU_KILLED = 1, 2
+
+
+class GpuEventRecord(ctypes.Structure):
+    """struct gpu_event: a call that did not fit."""
+
+    _fields_ = (
+        ("at", _U64),
+        ("lease", _U64),
+        ("size", _U64),
+        ("used", _U64),
+        ("quota", _U64),
+        ("gate", _U64),
+        ("thread", _U64),
+        ("pid", _U32),
+        ("kind", _U32),
+        ("comm", ctypes.c_char * 16),
+    )
+
+
+class GpuVerdictRecord(ctypes.Structure):
+    """struct gpu_verdict: what the program `decide` is run with."""
+
+    _fields_ = (
+        ("lease", _U64),
+        ("quota", _U64),
+        ("thread", _U64),
+        ("gate", _U64),
+    )

@@ -39,6 +39,8 @@ _SIGNATURES: dict[str, tuple[object, ...]] = {
     "bpf_program__name": (_STR, _PTR),
     "bpf_program__set_autoload": (_INT, _PTR, _BOOL),
     "bpf_program__attach": (_PTR, _PTR),
+    "bpf_program__attach_cgroup": (_PTR, _PTR, _INT),
+    "bpf_program__attach_uprobe": (_PTR, _PTR, _BOOL, _INT, _STR, _SIZE),
     "bpf_program__fd": (_INT, _PTR),
     "bpf_prog_test_run_opts": (_INT, _INT, _PTR),
     "bpf_map__name": (_STR, _PTR),

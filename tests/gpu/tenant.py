@@ -1,26 +1,128 @@
-"""Uses a GPU by the driver's API: for each line of its input it allocates so many bytes."""
+"""A program that takes GPU memory as it is told, line by line: python tenant.py FORM LIBRARY.
+
+FORM is how it comes by a function: `dlsym` by the library's name (LD_LIBRARY_PATH), `proc` by
+cuGetProcAddress, `path` by the library's absolute path. Each line is `take HOW BYTES`, `give HOW
+NUMBER`, `map NUMBER BYTES`, `unmap NUMBER`, `threads COUNT BYTES`, `fork BYTES`, `signals PID` or
+`pairs COUNT BYTES`; each answer is one line: a number, or `error CODE`.
+"""
 
 import ctypes
+import os
+import signal
 import sys
+import threading
+import time
+from ctypes import byref, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from typing import Any
+
+FORM, LIBRARY = sys.argv[1:3]
+PER_THREAD = 2
+SUCCESS = 0
+LIB = ctypes.CDLL("libcuda.so.1" if FORM == "dlsym" else LIBRARY)
+
+
+def function(name: str) -> Any:
+    """The driver's function, by the form that was asked for."""
+    if FORM != "proc":
+        return getattr(LIB, name)
+    plain, address = name.removesuffix("_v2").removesuffix("_ptsz"), c_void_p()
+    flags = PER_THREAD if name.endswith("_ptsz") else 0
+    words = (plain.encode(), byref(address), c_int(12000), c_uint64(flags), None)
+    assert LIB.cuGetProcAddress_v2(*words) == SUCCESS, name
+    return ctypes.CFUNCTYPE(c_int)(address.value or 0)
+
+
+class Prop(ctypes.Structure):
+    """CUmemAllocationProp, as far as it matters."""
+
+    _fields_ = (("type", c_int), ("handles", c_int), ("location", c_int), ("id", c_int))
+
+
+def take(how: str, size: int) -> int:
+    """The number of what was taken, or minus the driver's error."""
+    one, number = function(how), c_uint64()
+    rest: tuple[object, ...] = (c_size_t(size),)
+    if how == "cuMemAllocManaged":
+        rest += (c_uint(1),)
+    elif "Async" in how:
+        rest += (None, None) if "Pool" in how else (None,)
+    elif how == "cuMemCreate":
+        rest += (byref(Prop(1, 0, 1, 0)), c_uint64(0))
+    elif how == "cuMemAllocPitch_v2":
+        rest = (byref(c_size_t()), c_size_t(size // 10), c_size_t(10), c_uint(4))
+    elif how == "cuArrayCreate_v2":
+        rest = (byref((c_uint64 * 3)(size // 4, 0, 0x20 | 1 << 32)),)
+    elif how == "cuArray3DCreate_v2":
+        rest = (byref((c_uint64 * 5)(size // 16, 2, 2, 0x20 | 1 << 32, 0)),)
+    code = one(byref(number), *rest)
+    return -code if code else number.value
+
+
+def threads(count: int, size: int) -> int:
+    """So many threads take at once; how many got it."""
+    got: list[int] = []
+    those = [
+        threading.Thread(target=lambda: got.append(take("cuMemAlloc_v2", size)))
+        for _ in range(count)
+    ]
+    for one in those:
+        one.start()
+    for one in those:
+        one.join()
+    return sum(one > 0 for one in got)
+
+
+def fork(size: int) -> int:
+    """A child with a context of its own takes, and ends."""
+    child = os.fork()
+    if not child:
+        LIB.cuInit(0)
+        os._exit(take("cuMemAlloc_v2", size) < 0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def signals(pid: int) -> int:
+    """Send SIGCONT for ever: this line has no answer."""
+    print(os.getpid(), flush=True)
+    while True:
+        os.kill(pid, signal.SIGCONT)
+
+
+def pairs(count: int, size: int) -> int:
+    """Take and give so often; nanoseconds of all. In Python, whose own part is in there."""
+    number = c_uint64()
+    at, amount, one, other = byref(number), c_size_t(size), LIB.cuMemAlloc_v2, LIB.cuMemFree_v2
+    begun = time.perf_counter_ns()
+    for _ in range(count):
+        one(at, amount)
+        other(number)
+    return time.perf_counter_ns() - begun
 
 
 def main() -> None:
-    cuda = ctypes.CDLL("libcuda.so.1")
-
-    def do(name: str, *arguments: Any) -> None:
-        if code := getattr(cuda, name)(*arguments):
-            sys.exit(f"{name}: error {code}")
-
-    device, context, where = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
-    do("cuInit", 0)
-    do("cuDeviceGet", ctypes.byref(device), 0)
-    do("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
-    do("cuCtxSetCurrent", context)
-    print("ready", flush=True)
+    """Do as each line says."""
+    assert LIB.cuInit(0) == SUCCESS
     for line in sys.stdin:
-        do("cuMemAlloc_v2", ctypes.byref(where), ctypes.c_size_t(int(line)))
-        print("done", flush=True)
+        what, *words = line.split()
+        if what == "take":
+            answer = take(words[0], int(words[1]))
+        elif what == "give":
+            answer = -function(words[0])(c_uint64(int(words[1])), None)
+        elif what == "map":
+            sizes = (c_size_t(int(words[1])), c_size_t(0), c_uint64(int(words[0])), c_uint64(0))
+            answer = -function("cuMemMap")(c_uint64(int(words[0]) + 8), *sizes)
+        elif what == "unmap":
+            answer = -function("cuMemUnmap")(c_uint64(int(words[0]) + 8), c_size_t(1))
+        else:
+            doing: dict[str, Any] = {
+                "threads": threads,
+                "fork": fork,
+                "signals": signals,
+                "pairs": pairs,
+            }
+            answer = doing[what](*map(int, words))
+        print(f"error {-answer}" if answer < 0 else answer, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -39,3 +39,15 @@ def test_a_record_of_the_observer_is_too(struct: str, copy: type[ctypes.Structur
 )
 def test_a_record_of_the_tracer_is_too(struct: str, copy: type[ctypes.Structure]) -> None:
     assert differences(Btf(shipped("tracer")), struct, copy) == []
+
+
+@pytest.mark.parametrize(
+    ("struct", "copy"),
+    [
+        ("gpu_account", records.GpuAccount),
+        ("gpu_event", records.GpuEventRecord),
+        ("gpu_verdict", records.GpuVerdictRecord),
+    ],
+)
+def test_a_record_of_the_gpu_guard_is_too(struct: str, copy: type[ctypes.Structure]) -> None:
+    assert differences(Btf(shipped("cuda")), struct, copy) == []

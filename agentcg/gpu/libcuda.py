@@ -1,0 +1,154 @@
+"""The files that are libcuda, and the programs of bpf/cuda.bpf.c on their functions."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from agentcg.errors import AgentcgError, LimitError
+from agentcg.kernel import elf
+from agentcg.kernel.bpf_link import Link
+from agentcg.kernel.bpf_object import Object
+
+RETURN = "returned"
+_STREAMS = ("", "_ptsz")  # of the legacy default stream, and of each thread's own
+
+PLAIN = "cuMemAlloc_v2"
+
+# Function to the program at its entry. Aliases are functions each, and may share an address.
+FUNCTIONS: Mapping[str, str] = {
+    PLAIN: "alloc_entry",
+    "cuMemAllocManaged": "alloc_entry",
+    **{f"cuMemAllocAsync{end}": "alloc_entry" for end in _STREAMS},
+    **{f"cuMemAllocFromPoolAsync{end}": "alloc_entry" for end in _STREAMS},
+    "cuMemAllocPitch_v2": "pitch_entry",
+    "cuMemCreate": "create_entry",
+    "cuArrayCreate_v2": "array_entry",
+    "cuArray3DCreate_v2": "array3d_entry",
+    "cuMemFree_v2": "free_entry",
+    **{f"cuMemFreeAsync{end}": "free_entry" for end in _STREAMS},
+    "cuMemRelease": "release_entry",
+    "cuArrayDestroy": "destroy_entry",
+    "cuMemMap": "map_entry",
+    "cuMemUnmap": "unmap_entry",
+}
+_NAME = "libcuda.so"
+_MOST = 64  # files: an agent could bring any number of copies
+_PLACES = ("/usr/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib")
+
+
+def installed(root: Path = Path("/")) -> list[Path]:
+    """Where this host, or what is mounted at `root`, has it."""
+    found = [one for place in _PLACES for one in root.glob(f"{place[1:]}/{_NAME}.1")]
+    return sorted(found)
+
+
+class Probed:
+    """Files that were found, each once, by what they are and not by name."""
+
+    def __init__(self, programs: Object, functions: Iterable[str] = FUNCTIONS) -> None:
+        """Attach the programs of this object, which stays open, to these functions."""
+        self._functions = frozenset(functions)
+        self._programs = programs.programs()
+        self._links: list[Link] = []
+        self._seen: set[tuple[int, int]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def add(self, path: Path) -> bool:
+        """Attach to a file, whatever its name; False if it was, or has none of the functions.
+
+        Raises:
+            BpfError: the kernel refuses.
+            LimitError: there are too many of them.
+        """
+        with _open(path) as fd:
+            about = os.fstat(fd)
+            file = (about.st_dev, about.st_ino)
+            with self._lock:
+                if file in self._seen or self._closed:
+                    return False
+                if len(self._seen) == _MOST:
+                    raise LimitError(f"{path}: {_MOST} copies of libcuda are watched, and no more")
+                self._seen.add(file)
+            try:
+                return self._attach(fd)
+            except BaseException:
+                with self._lock:
+                    self._seen.discard(file)
+                raise
+
+    def close(self) -> None:
+        """Detach from all."""
+        with self._lock:
+            self._closed = True
+        _detach(self._links)
+
+    def _attach(self, fd: int) -> bool:
+        offsets = elf.functions(fd, self._functions)
+        links: list[Link] = []
+        try:
+            # The return first: what has an entry alone would be charged for ever.
+            for program in (RETURN, None):
+                for name, offset in _once(offsets):
+                    one = self._programs[program or FUNCTIONS[name]]
+                    file = Path(f"/proc/self/fd/{fd}")
+                    links.append(one.attach_function(file, offset, entry=program is None))
+            with self._lock:
+                if not self._closed:
+                    self._links += links
+                    links = []
+        finally:
+            _detach(links)
+        return bool(offsets)
+
+
+def mapped(pid: int, proc: Path = Path("/proc")) -> list[Path]:
+    """The files named libcuda that a process has mapped, by paths that mean them and no other."""
+    try:
+        lines = (proc / str(pid) / "maps").read_bytes().splitlines()
+    except OSError:
+        return []
+    found = {}
+    for line in lines:
+        part, *_, name = line.split(maxsplit=5)  # anonymous memory has no name
+        if name.rpartition(b"/")[2].startswith(_NAME.encode()):
+            found[name] = proc / str(pid) / "map_files" / part.decode()
+    return list(found.values())
+
+
+def problem(paths: Sequence[Path]) -> str | None:
+    """Why none of these can be watched; None if one can."""
+    reasons = []
+    for path in paths:
+        try:
+            with _open(path) as fd:
+                if elf.functions(fd, frozenset(FUNCTIONS)):
+                    return None
+            reasons.append(f"{path} has none of the functions that take memory")
+        except (AgentcgError, OSError) as error:
+            reasons.append(str(error))
+    return "; ".join(reasons) or f"no {_NAME}.1 here: install the NVIDIA driver"
+
+
+def _detach(links: list[Link]) -> None:
+    """The kernel waits at each until no CPU is in it: 0.1 s (seen), together hardly less."""
+    for one in links:
+        one.close()
+    links.clear()
+
+
+def _once(offsets: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Each address once: two aliases there would count twice."""
+    return iter({offset: (name, offset) for name, offset in offsets.items()}.values())
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[int]:
+    # Nothing of an agent's is waited for.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

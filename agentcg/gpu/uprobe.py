@@ -1,0 +1,253 @@
+"""libcuda watched: bpf/cuda.bpf.c on its functions, which says how; leases held to their bytes.
+
+A call that does not fit is stopped before it takes anything and its leaf frozen: a `Gate`. Who
+started the guard waits for `fd`, then and at least each second runs `turn`, and answers: `hold`
+with more bytes lets go on what fits now, `deny` kills. What is not answered in time is denied.
+
+Nothing is pinned: with the daemon go the probes and the account, and a lease begins with the bytes
+that were last seen used. Who waited then is known by a mark on its leaf, and killed.
+"""
+
+import errno
+import functools
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from agentcg.errors import AgentcgError, BpfError, UnavailableError
+from agentcg.gpu import libcuda
+from agentcg.gpu.gates import Gate, Leaf
+from agentcg.kernel import probe_bpf, procfs
+from agentcg.kernel.bpf_map import RingBuffer
+from agentcg.kernel.bpf_object import Object, shipped
+from agentcg.kernel.bpf_records import (
+    GPU_KILLED,
+    SECOND,
+    GpuAccount,
+    GpuEventRecord,
+    GpuVerdictRecord,
+)
+from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.kernel.patience import Patience
+from agentcg.model.gpu import GuardKind, Lease
+
+OBJECT = "cuda"
+
+
+class UprobeGuard:
+    """A GpuGuard, from `start` on. Its methods block and may be called from any thread."""
+
+    kind = GuardKind.UPROBE
+
+    def __init__(self, libraries: Sequence[Path], *, timeout: float) -> None:
+        """`libraries` are the host's; a gate is denied after `timeout` seconds."""
+        self._libraries = libraries
+        self._timeout = timeout
+        self._leaves: dict[int, Leaf] = {}
+        self._new: list[Gate] = []
+        self._lock = threading.RLock()
+        self._patience = Patience()
+        self._open: ExitStack | None = None
+
+    def probe(self) -> str | None:
+        """Load it, and attach it for a moment."""
+        if self._open is not None:
+            return None
+        reason = libcuda.problem(self._libraries)
+        if reason is not None:
+            return reason
+        try:
+            with ExitStack() as tried:
+                self._attached(tried, (libcuda.PLAIN,))  # detaching from all takes seconds
+        except BpfError as error:
+            hint = probe_bpf.forbidden(Path("/sys")) if error.errno == errno.EPERM else ""
+            return error.message + hint
+        except AgentcgError as error:
+            return error.message
+        except OSError as error:
+            return str(error)
+        return None
+
+    def start(self) -> None:
+        """Watch the libraries; whoever has no lease is not looked at.
+
+        Raises:
+            BpfError: with libbpf's, the verifier's or the kernel's reason.
+        """
+        with ExitStack() as stack:
+            one, self._probed = self._attached(stack, libcuda.FUNCTIONS)
+            self._accounts = stack.enter_context(one.map("accounts"))
+            self._decide = stack.enter_context(one.program("decide").command())
+            with one.map("gpu_events") as events:
+                self._ring = stack.enter_context(RingBuffer(events, self._heard))
+            self._open = stack.pop_all()
+
+    @property
+    def fd(self) -> int:
+        """Readable when `turn` has something to do."""
+        return self._ring.fd
+
+    def turn(self, now: float) -> list[Gate]:
+        """Freeze where a call waits, deny who waited too long; what is new. `now` is monotonic."""
+        with self._lock:
+            self._need()
+            self._ring.consume()
+            for leaf in self._leaves.values():
+                leaf.prune()
+                self._settle(leaf)  # there may be more than when it came to the door
+                for gate in list(leaf.gates.values()):
+                    # Without a number in our namespace nobody could let it go on.
+                    if not gate.pid or now - gate.at >= self._timeout:
+                        leaf.deny(gate)
+            waiting = {number for leaf in self._leaves.values() for number in leaf.gates}
+            new = [gate for gate in self._new if gate.killed or gate.number in waiting]
+            self._new.clear()
+            return new
+
+    def hold(self, lease: Lease, leaf: CgroupDir) -> None:
+        """Set the leaf's quota; who waits and fits now goes on, those first that came first."""
+        with self._lock:
+            self._need()
+            known = self._leaves.get(leaf.id)
+            if known is None:
+                known = Leaf(leaf)
+                account = GpuAccount(quota=lease.bytes, used=lease.used or 0)
+                self._accounts.update(_key(leaf.id), bytes(account))
+                self._leaves[leaf.id] = known
+            known.leases[lease.id] = lease
+            self._set(known)
+        self.scan(leaf.id)
+
+    def deny(self, gate: Gate) -> None:
+        """Kill the process that waits."""
+        with self._lock:
+            for leaf in self._leaves.values():
+                if gate.number in leaf.gates:
+                    leaf.deny(gate)
+
+    def release(self, lease: Lease, leaf: CgroupDir) -> None:
+        """Take its bytes from the quota; with the last lease count no more and deny who waits.
+
+        What processes have they keep.
+        """
+        with self._lock:
+            self._need()
+            known = self._leaves.get(leaf.id)
+            if known is not None:
+                known.leases.pop(lease.id, None)
+                if known.leases:
+                    self._set(known)
+                    return
+            self._accounts.delete(_key(leaf.id))
+            self._ring.consume()
+            self._drop(self._leaves.pop(leaf.id, None))
+
+    def account(self, leaf: CgroupDir) -> GpuAccount | None:
+        """What its processes have, and had; None without a lease."""
+        self._need()
+        raw = self._accounts.lookup(_key(leaf.id))
+        return None if raw is None else GpuAccount.from_buffer_copy(raw)
+
+    def scan(self, leaf: int | None = None) -> None:
+        """Watch the copies of the library that processes of leases, or of one, have mapped."""
+        with self._lock:
+            self._need()
+            leaves = [one for key, one in self._leaves.items() if leaf in {None, key}]
+            pids = [(pid, each.cgroup.id) for each in leaves for pid in each.pids()]
+            probed = self._probed
+        for pid, whose in pids:
+            # The file may be on a file system of the agent's own, which answers when it likes.
+            self._patience.ask(whose, functools.partial(_watch, probed, pid))
+
+    def close(self) -> None:
+        """Watch nothing; who waits is denied."""
+        with self._lock:
+            stack, self._open = self._open, None
+            if stack is not None:
+                self._ring.consume()
+                stack.close()
+            for leaf in self._leaves.values():
+                self._drop(leaf)
+            self._leaves.clear()
+
+    def _attached(
+        self, stack: ExitStack, functions: Iterable[str]
+    ) -> tuple[Object, libcuda.Probed]:
+        one = stack.enter_context(Object.open(shipped(OBJECT)))
+        number = procfs.ns_id(os.getpid(), "pid")
+        one.set("pid_namespace", number.to_bytes(4, "little"))
+        one.load()
+        probed = libcuda.Probed(one, functions)
+        stack.callback(probed.close)
+        stack.callback(one.program("ended").attach().close)
+        for path in self._libraries:
+            probed.add(path)
+        return one, probed
+
+    def _need(self) -> None:
+        if self._open is None:
+            raise UnavailableError("libcuda is not watched: start the guard first")
+
+    def _set(self, leaf: Leaf) -> None:
+        self._decide.run(bytes(GpuVerdictRecord(lease=leaf.cgroup.id, quota=leaf.quota)))
+        self._settle(leaf)
+
+    def _settle(self, leaf: Leaf) -> None:
+        """Let go on what fits."""
+        if leaf.gates:
+            # A process that goes on takes all its threads along: none of them may wait unheard.
+            leaf.still()
+            self._ring.consume()
+        for gate in sorted(leaf.gates.values(), key=lambda one: one.number):
+            self._pass(leaf, gate)
+
+    def _pass(self, leaf: Leaf, gate: Gate) -> None:
+        words = (leaf.cgroup.id, leaf.quota, gate.thread, gate.number)
+        try:
+            self._decide.run(bytes(GpuVerdictRecord(*words)))
+        except BpfError as error:
+            if error.errno != errno.ESRCH:  # it does not fit, and waits on
+                return
+        leaf.passed(gate)
+
+    def _drop(self, leaf: Leaf | None) -> None:
+        if leaf is None:
+            return
+        for gate in list(leaf.gates.values()):
+            leaf.deny(gate)
+        leaf.cgroup.close()
+
+    def _heard(self, record: bytes) -> None:
+        event = GpuEventRecord.from_buffer_copy(record)
+        leaf = self._leaves.get(event.lease)
+        if leaf is None:
+            return
+        gate = Gate(
+            leases=tuple(leaf.leases),
+            pid=event.pid,
+            program=event.comm.decode("utf-8", "backslashreplace"),
+            asked=event.size,
+            used=event.used,
+            quota=event.quota,
+            at=event.at / SECOND,
+            number=event.gate,
+            thread=event.thread,
+            killed=event.kind == GPU_KILLED,
+        )
+        if gate.killed:
+            leaf.forget(gate.pid)
+        else:
+            leaf.add(gate)
+        self._new.append(gate)
+
+
+def _watch(probed: libcuda.Probed, pid: int) -> None:
+    for path in libcuda.mapped(pid):
+        with suppress(AgentcgError, OSError):
+            probed.add(path)
+
+
+def _key(cgroup_id: int) -> bytes:
+    return cgroup_id.to_bytes(8, "little")

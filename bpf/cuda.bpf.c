@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cuda.bpf.c: what a lease's processes take of the GPU's memory, counted and stopped at libcuda's door.
+ *
+ * What. A call was granted so many bytes. It must not take more: the inference engine has the rest, and
+ * an engine that is out of memory takes all agents with it. It need not fail either: the engine may
+ * give more, if it is asked before the memory is taken and not after.
+ *
+ * How. Programs at the entry and the return of libcuda's functions that take physical memory or give it
+ * back, on the library's inode: who loads it, by what name or path, and who asks it for a function's
+ * address, makes no difference. `accounts` has a quota for the cgroup of each lease; all below it count.
+ *
+ *   entry of an allocation   the size is charged before the body runs, so that two threads cannot both take
+ *                            the last bytes. Does it not fit, the process is stopped (SIGSTOP, which takes
+ *                            effect before the body) and the daemon is told: a gate.
+ *   its return               what failed is uncharged; else the size is noted under its number.
+ *   entry of a free          the note is taken away, before the number can be given out anew,
+ *   its return               and uncharged, or put back where it failed.
+ *   end of a process         all its notes are uncharged: the driver frees with it.
+ *
+ * At a gate the daemon freezes the leaf at once, which nothing in it can undo; then it raises the
+ * quota and runs `decide`, which charges the call that waits, and lets it go on; or it kills the
+ * process. Between the stop and the freeze a sibling may send SIGCONT. A gated call that returns
+ * and does not fit even now is therefore killed by the return probe: its program never sees the memory.
+ *
+ * Physical memory that is mapped (cuMemCreate, cuMemMap) stays while it is mapped, though its handle be
+ * released: it is uncharged with the last of both.
+ *
+ * Worked example. Lease 44 has a quota of 250; its process allocates 100 three times.
+ *
+ *   alloc 100   used 100       returns address A: allocations[A] = 100
+ *   alloc 100   used 200       returns address B
+ *   alloc 100   300 > 250      calls[thread].state = GATED; event { lease=44 size=100 used=200 }; SIGSTOP
+ *   decide 44 quota=300        used 300, state = PASSED; the daemon thaws it and sends SIGCONT
+ *               returns C      allocations[C] = 100
+ *   free A      used 200
+ *   exit        used 0
+ *
+ * Limits. It holds who uses the library; it is no wall against who goes around it.
+ * - Not seen: the driver's ioctls, jumps behind a function's first instruction, cuGetExportTable's private
+ *   functions, a copy of the library before it is found, external and graph memory, mipmaps, and the context
+ *   itself. The driver's own word (NVML) has to be compared with `used`.
+ * - A SIGCONT that wins the race lets the driver take the memory for a moment, until the kill.
+ * - What a pool keeps after cuMemFreeAsync counts as given back; a graph's and a shared handle's memory as
+ *   nobody's. Managed memory counts in full, wherever it is; an array by its elements.
+ * - One unmap of many mappings is heard only for that at its start: the others come back with the process.
+ * - A function left by longjmp stays charged until the process ends; so does what has no room in the maps.
+ * - An exec keeps the process, and what it is charged for. A child that shares its parent's memory (CLONE_VM) is
+ *   a process of its own, and what it took is given back when it ends.
+ * - A thread may change what it describes (a location, an array) between the probe's look and the driver's.
+ */
+#include "cuda_call.h"
+
+char _license[] SEC("license") = "GPL";
+
+SEC("uprobe")
+int alloc_entry(struct pt_regs *context)
+{
+	struct call call = { .what = TAKE, .space = ADDRESS };
+
+	call.where = first(context);
+	call.size = second(context);
+	return take(&call);
+}
+
+SEC("uprobe")
+int create_entry(struct pt_regs *context)
+{
+	struct call call = { .what = TAKE, .space = HANDLE };
+	__u32 location = 0;
+
+	/* In the host's memory it is none of ours. */
+	if (!bpf_probe_read_user(&location, sizeof(location), (void *)third(context) + LOCATION) &&
+	    location != ON_DEVICE)
+		return 0;
+	call.where = first(context);
+	call.size = second(context);
+	return take(&call);
+}
+
+SEC("uprobe")
+int pitch_entry(struct pt_regs *context)
+{
+	struct call call = { .what = TAKE_PITCH, .space = ADDRESS };
+
+	call.where = first(context);
+	call.pitch = second(context);
+	call.rows = fourth(context);
+	call.size = (third(context) + PITCH - 1) / PITCH * PITCH * call.rows;
+	return take(&call);
+}
+
+/* Bytes of one channel, by enum CUarray_format; the longest where it is none of the plain ones. */
+static __always_inline __u64 channel(__u32 format)
+{
+	return format == 1 || format == 8 ? 1 : format == 2 || format == 9 || format == 16 ? 2 : 4;
+}
+
+static __always_inline int take_array(struct pt_regs *context, int dimensions)
+{
+	struct call call = { .what = TAKE, .space = ARRAY };
+	__u64 extent[3] = {}, from = second(context);
+	__u32 kind[2] = {}; /* format, channels */
+
+	/* It may fault: a description that is not in memory now must not go uncounted. */
+	if (bpf_copy_from_user(extent, dimensions * 8, (void *)from) ||
+	    bpf_copy_from_user(kind, sizeof(kind), (void *)from + dimensions * 8))
+		return 0; /* which the driver will not be able to read either */
+	call.where = first(context);
+	call.size = extent[0] * channel(kind[0]) * kind[1];
+	call.size *= extent[1] ? extent[1] : 1;
+	call.size *= extent[2] ? extent[2] : 1;
+	return take(&call);
+}
+
+SEC("uprobe.s")
+int array_entry(struct pt_regs *context)
+{
+	return take_array(context, 2);
+}
+
+SEC("uprobe.s")
+int array3d_entry(struct pt_regs *context)
+{
+	return take_array(context, 3);
+}
+
+static __always_inline int give(struct pt_regs *context, __u32 space)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct call call = { .what = GIVE, .space = space };
+	struct allocation which = { .process = thread >> 32, .space = space };
+	struct held *held;
+
+	which.number = call.number = first(context);
+	held = bpf_map_lookup_elem(&allocations, &which);
+	if (!held)
+		return 0;
+	forget(thread);
+	call.lease = held->lease;
+	call.note = *held;
+	call.listed = 1;
+	if (!bpf_map_update_elem(&calls, &thread, &call, BPF_ANY))
+		bpf_map_delete_elem(&allocations, &which);
+	return 0;
+}
+
+SEC("uprobe")
+int free_entry(struct pt_regs *context)
+{
+	return give(context, ADDRESS);
+}
+
+SEC("uprobe")
+int release_entry(struct pt_regs *context)
+{
+	return give(context, HANDLE);
+}
+
+SEC("uprobe")
+int destroy_entry(struct pt_regs *context)
+{
+	return give(context, ARRAY);
+}
+
+static __always_inline int mapping(struct pt_regs *context, __u32 what, __u64 handle)
+{
+	__u64 thread = bpf_get_current_pid_tgid(), id = 0;
+	struct call call = { .what = what, .space = MAPPING };
+
+	if (!account_above(&id))
+		return 0;
+	forget(thread);
+	call.lease = id;
+	call.number = first(context);
+	call.note.handle = handle;
+	bpf_map_update_elem(&calls, &thread, &call, BPF_ANY);
+	return 0;
+}
+
+SEC("uprobe")
+int map_entry(struct pt_regs *context)
+{
+	return mapping(context, MAP, fourth(context));
+}
+
+SEC("uprobe")
+int unmap_entry(struct pt_regs *context)
+{
+	return mapping(context, UNMAP, 0);
+}
+
+SEC("uretprobe")
+int returned(struct pt_regs *context)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct call *found = bpf_map_lookup_elem(&calls, &thread), call;
+	bool failed = (__u32)answer(context);
+	struct gpu_account *account;
+	struct allocation which = {};
+
+	if (!found)
+		return 0;
+	call = *found;
+	bpf_map_delete_elem(&calls, &thread);
+	account = bpf_map_lookup_elem(&accounts, &call.lease);
+	which.number = call.number;
+	which.process = thread >> 32;
+	which.space = call.space;
+	if (call.what <= TAKE_PITCH) {
+		if (failed)
+			uncharge(call.lease, charged(&call));
+		else if (account && call.state == GATED && !charge(account, call.size))
+			kill_caller(&call, account); /* it went on without leave */
+		else if (account)
+			taken(&call, account, &which);
+	} else if (call.what == GIVE) {
+		if (!failed)
+			given(&call, &which);
+		else if (bpf_map_update_elem(&allocations, &which, &call.note, BPF_ANY))
+			unlist(which.process, call.note.size);
+	} else if (!failed && call.what == MAP) {
+		mapped(&call, &which);
+	} else if (!failed) {
+		unmapped(&which);
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(ended, struct task_struct *task)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct call *call = bpf_map_lookup_elem(&calls, &thread);
+	__u32 id = thread >> 32;
+	/* The last thread; this one is no longer counted. */
+	bool last = task->signal->live.counter == 0;
+
+	if (call && last) /* Another may have dropped the process just now. */
+		uncharge(call->lease, call->listed ? call->note.size : charged(call));
+	else if (call)
+		forget(thread);
+	bpf_map_delete_elem(&calls, &thread);
+	if (last)
+		drop_process(id);
+	return 0;
+}
+
+/* Run by the daemon: sets a quota, and lets a gated call through if it fits now. */
+SEC("syscall")
+int decide(struct gpu_verdict *verdict)
+{
+	__u64 lease = verdict->lease, thread = verdict->thread;
+	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
+	struct call *call;
+
+	if (!account)
+		return -ENOENT;
+	account->quota = verdict->quota;
+	if (!thread)
+		return 0;
+	call = bpf_map_lookup_elem(&calls, &thread);
+	if (!call || call->gate != verdict->gate || call->state != GATED)
+		return -ESRCH;
+	if (!charge(account, call->size))
+		return -ENOSPC;
+	call->state = PASSED;
+	return 0;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* cuda_call.h: a call of libcuda's that a thread is in: how cuda.bpf.c begins one, and what it ends with. */
+#ifndef AGENTCG_CUDA_CALL_H
+#define AGENTCG_CUDA_CALL_H
+
+#include "cuda.h"
+
+#define SIGKILL 9
+#define SIGSTOP 19
+#define ENOENT 2
+#define ESRCH 3
+#define ENOSPC 28
+#define ON_DEVICE 1	   /* CU_MEM_LOCATION_TYPE_DEVICE */
+#define LOCATION 8	   /* of it in CUmemAllocationProp */
+#define PITCH 512	   /* what a row is rounded up to, as far as known before */
+#define PID_LEVELS 32
+
+enum what { TAKE = 1, TAKE_PITCH, GIVE, MAP, UNMAP };
+enum state { CHARGED = 1, GATED, PASSED };
+
+/* A call that a thread is in. */
+struct call {
+	__u64 lease;
+	__u64 size;
+	__u64 where;  /* where the answer is written, in the caller's memory */
+	__u64 number; /* of what is given back or mapped */
+	__u64 pitch;  /* where the pitch is written */
+	__u64 rows;
+	__u64 gate;   /* which gate it waits at */
+	__u32 what;
+	__u32 space;
+	__u32 state;
+	__u32 listed; /* whether `note` is of it */
+	struct held note;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, THREADS);
+	__type(key, __u64);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} gpu_events SEC(".maps");
+
+/* Inode of the daemon's pid namespace: processes are told by their number there. */
+volatile const __u32 pid_namespace = 0;
+
+__u64 gates;
+
+/* So that the type information, which Python's copies are checked by, has the whole structs. */
+const struct gpu_event *type_of_gpu_event __attribute__((unused));
+const struct gpu_verdict *type_of_gpu_verdict __attribute__((unused));
+
+struct pt_regs;
+struct pt_regs___x86 {
+	unsigned long di, si, dx, cx, ax;
+} KTYPE;
+struct pt_regs___arm64 {
+	__u64 regs[4];
+} KTYPE;
+
+#define REGISTER(name, x86_name, arm64_number)                                          \
+	static __always_inline __u64 name(struct pt_regs *context)                      \
+	{                                                                               \
+		struct pt_regs___x86 *x86 = (void *)context;                            \
+		struct pt_regs___arm64 *arm64 = (void *)context;                        \
+                                                                                        \
+		if (bpf_core_field_exists(x86->di))                                     \
+			return BPF_CORE_READ(x86, x86_name);                            \
+		return BPF_CORE_READ(arm64, regs[arm64_number]);                        \
+	}
+REGISTER(first, di, 0)
+REGISTER(second, si, 1)
+REGISTER(third, dx, 2)
+REGISTER(fourth, cx, 3)
+REGISTER(answer, ax, 0)
+
+/* The number of the current process in the daemon's pid namespace; 0 if it has none there. */
+static __always_inline __u32 pid_there(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	__u32 levels = BPF_CORE_READ(pid, level);
+	char *at = __builtin_preserve_access_index((char *)&pid->numbers);
+
+	for (__u32 level = 0; level < PID_LEVELS && level <= levels; level++) {
+		struct upid *one = (void *)(at + level * bpf_core_type_size(struct upid));
+
+		if (BPF_CORE_READ(one, ns, ns.inum) == pid_namespace)
+			return BPF_CORE_READ(one, nr);
+	}
+	return 0;
+}
+
+static __always_inline bool tell(__u32 kind, const struct call *call, struct gpu_account *account)
+{
+	struct gpu_event *event = bpf_ringbuf_reserve(&gpu_events, sizeof(*event), 0);
+
+	if (!event)
+		return false;
+	event->at = bpf_ktime_get_ns();
+	event->lease = call->lease;
+	event->size = call->size;
+	event->used = account->used;
+	event->quota = account->quota;
+	event->gate = call->gate;
+	event->thread = bpf_get_current_pid_tgid();
+	event->pid = pid_there();
+	event->kind = kind;
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	bpf_ringbuf_submit(event, 0);
+	return true;
+}
+
+static __always_inline void kill_caller(struct call *call, struct gpu_account *account)
+{
+	__sync_fetch_and_add(&account->killed, 1);
+	bpf_send_signal(SIGKILL);
+	tell(GPU_KILLED, call, account);
+}
+
+static __always_inline __u64 charged(const struct call *call)
+{
+	return call->state == CHARGED || call->state == PASSED ? call->size : 0;
+}
+
+/* What this thread was in and never came back from stays charged; from a gate nobody jumps away. */
+static __always_inline void forget(__u64 thread)
+{
+	struct call *old = bpf_map_lookup_elem(&calls, &thread);
+
+	if (old && old->state == GATED)
+		bpf_send_signal(SIGKILL);
+	else if (old)
+		unlist(thread >> 32, old->listed ? old->note.size : charged(old));
+}
+
+static __always_inline int take(struct call *call)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct gpu_account *account = account_above(&call->lease);
+	struct process process = {};
+	__u32 id = thread >> 32;
+
+	if (!account)
+		return 0;
+	forget(thread);
+	process.lease = call->lease;
+	bpf_map_update_elem(&processes, &id, &process, BPF_NOEXIST);
+	call->state = charge(account, call->size) ? CHARGED : GATED;
+	if (call->state == GATED)
+		call->gate = __sync_fetch_and_add(&gates, 1) + 1;
+	if (bpf_map_update_elem(&calls, &thread, call, BPF_ANY)) {
+		/* Nobody would see its return. */
+		if (call->state == CHARGED)
+			uncharge(call->lease, call->size);
+		kill_caller(call, account);
+		return 0;
+	}
+	if (call->state == GATED) {
+		__sync_fetch_and_add(&account->gated, 1);
+		bpf_send_signal(SIGSTOP);
+		if (!tell(GPU_GATED, call, account))
+			kill_caller(call, account);
+	}
+	return 0;
+}
+
+static __always_inline void taken(struct call *call, struct gpu_account *account,
+				  struct allocation *which)
+{
+	struct held held = { .lease = call->lease, .size = call->size };
+	__u64 pitch = 0, size = call->size;
+
+	if (call->what == TAKE_PITCH && !bpf_probe_read_user(&pitch, 8, (void *)call->pitch))
+		size = pitch * call->rows;
+	if (size < held.size)
+		uncharge(held.lease, held.size - size);
+	else if (size > held.size && !charge(account, size - held.size)) {
+		kill_caller(call, account);
+		size = held.size;
+	}
+	held.size = size;
+	if (bpf_probe_read_user(&which->number, 8, (void *)call->where) ||
+	    bpf_map_update_elem(&allocations, which, &held, BPF_ANY))
+		unlist(which->process, size);
+}
+
+/* A release, or the last unmapping, as the last of both. */
+static __always_inline void given(struct call *call, struct allocation *which)
+{
+	struct held held = call->note;
+
+	if (!held.mappings) {
+		uncharge(held.lease, held.size);
+		return;
+	}
+	held.released = 1;
+	if (bpf_map_update_elem(&allocations, which, &held, BPF_ANY))
+		unlist(which->process, held.size);
+}
+
+static __always_inline void mapped(struct call *call, struct allocation *which)
+{
+	struct allocation owner = { call->note.handle, which->process, HANDLE };
+	struct held *held = bpf_map_lookup_elem(&allocations, &owner);
+
+	if (held && !bpf_map_update_elem(&allocations, which, &call->note, BPF_ANY))
+		__sync_fetch_and_add(&held->mappings, 1);
+	else if (held) /* It has a mapping whose end will not be heard. */
+		__sync_fetch_and_add(&held->mappings, 2);
+}
+
+static __always_inline void unmapped(struct allocation *which)
+{
+	struct held *there = bpf_map_lookup_elem(&allocations, which), *held;
+	struct allocation owner = { 0, which->process, HANDLE };
+
+	if (!there)
+		return;
+	owner.number = there->handle;
+	bpf_map_delete_elem(&allocations, which);
+	held = bpf_map_lookup_elem(&allocations, &owner);
+	if (held && __sync_fetch_and_add(&held->mappings, -1) == 1 && held->released) {
+		uncharge(held->lease, held->size);
+		bpf_map_delete_elem(&allocations, &owner);
+	}
+}
+
+#endif

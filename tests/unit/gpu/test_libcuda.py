@@ -1,0 +1,42 @@
+"""Where libcuda is, and why it cannot be watched."""
+
+from pathlib import Path
+
+from agentcg.gpu import libcuda
+from agentcg.gpu.uprobe import UprobeGuard
+from tests.gpu.tenants import LIBRARY
+
+
+def test_the_driver_is_found_where_distributions_have_it(tmp_path: Path) -> None:
+    assert libcuda.installed(tmp_path) == []
+    for place in ("usr/lib/x86_64-linux-gnu", "usr/lib64"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "libcuda.so.1").touch()
+        (tmp_path / place / "libcudart.so.1").touch()
+    assert [str(one.relative_to(tmp_path)) for one in libcuda.installed(tmp_path)] == [
+        "usr/lib/x86_64-linux-gnu/libcuda.so.1",
+        "usr/lib64/libcuda.so.1",
+    ]
+
+
+def test_each_reason_is_told(tmp_path: Path) -> None:
+    assert libcuda.problem([LIBRARY]) is None
+    assert "install the NVIDIA driver" in (UprobeGuard([], timeout=1).probe() or "")
+    (tmp_path / "libcuda.so.1").write_text("no ELF")
+    wrong = [tmp_path / "libcuda.so.1", tmp_path / "none"]
+    reason = UprobeGuard(wrong, timeout=1).probe() or ""
+    assert "no ELF64 shared library" in reason
+    assert "No such file" in reason
+    assert libcuda.problem([*wrong, LIBRARY]) is None
+
+
+def test_what_a_process_has_mapped_is_named_by_its_mapping(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/maps").write_text(
+        "7f00-7f10 r--p 00000000 08:01 12 /usr/lib/my libs/libcuda.so.580.1\n"
+        "7f10-7f20 r-xp 00001000 08:01 12 /usr/lib/my libs/libcuda.so.580.1\n"
+        "7f20-7f30 rw-p 00000000 00:00 0\n"
+        "7f30-7f40 r-xp 00000000 08:01 13 /usr/lib/libcudart.so.12\n"
+    )
+    assert libcuda.mapped(7, tmp_path) == [tmp_path / "7/map_files/7f10-7f20"]
+    assert libcuda.mapped(8, tmp_path) == []
