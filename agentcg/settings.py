@@ -25,7 +25,7 @@ from agentcg.model.wire import (
     SessionBody,
     Wait,
 )
-from agentcg.settings_parts import Learned, Metrics, Traces, Web
+from agentcg.settings_parts import Gpu, Learned, Metrics, Traces, Web
 from agentcg.settings_parts import Section as Section
 
 DEFAULT_PATH = Path("/etc/agentcg/agentcg.yaml")
@@ -233,6 +233,7 @@ class Settings(Section):
     traces: Traces = Traces()
     metrics: Metrics = Metrics()
     web: Web = Web()
+    gpu: Gpu = Gpu()
     learned: Learned = Learned()
     store_commands: Literal["none", "hash", "redacted", "full"] = Field(
         "redacted", description="what is kept of a command line"

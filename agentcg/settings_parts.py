@@ -1,10 +1,11 @@
 """Sections of the configuration that have a file of their own, and what all sections share."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agentcg.model.wire import Bytes, Count
+from agentcg.model.gpu import GuardKind
+from agentcg.model.wire import Bytes, Count, Wait
 
 KEEP = 50  # calls of a class
 
@@ -50,6 +51,59 @@ class Web(Section):
     enabled: bool = Field(False, description="serve it")
     port: Annotated[Count, Field(ge=0, le=65535)] = Field(
         0, description="of 127.0.0.1; 0: any that is free, which agentcg ui names"
+    )
+
+
+class GpuEngine(Section):
+    """The inference engine on the same GPU, which makes room and gets it back."""
+
+    kind: Literal["none", "kvcached"] = Field(
+        "none", description="kvcached: an engine that shares its KV cache's limit by that library"
+    )
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,128}$")] = Field(
+        "", description="of its shared memory, as IPC name of kvcached; needed with kvcached"
+    )
+    users: tuple[Count, ...] = Field(
+        (0,), description="uids that the shared memory may belong to: whoever owns it can lie"
+    )
+    poke: str | None = Field(
+        None,
+        description="the engine's API on loopback, such as http://127.0.0.1:8000, by which an "
+        "idle one is made to look at its limit; null: it follows when it next has work",
+    )
+    floor: Annotated[Bytes, Field(ge=0)] = Field(
+        1 << 30, description="of KV cache, which is left to it whatever is asked"
+    )
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.kind == "kvcached" and not self.name:
+            raise ValueError("kind kvcached needs a name: that of the engine's shared memory")
+        return self
+
+
+class Gpu(Section):
+    """GPU memory leased to calls; off, a call that asks for some is told so and runs."""
+
+    enabled: bool = Field(False, description="lease it")
+    reserve: Bytes | None = Field(
+        None, description="of each device, leased to nobody; null: 2 %, and 1 GiB at the least"
+    )
+    guards: tuple[GuardKind, ...] = Field(
+        (GuardKind.NVML, GuardKind.DEVICE, GuardKind.UPROBE, GuardKind.DRIVER),
+        description="what may hold leases to their bytes; the strongest that works here does",
+    )
+    require: GuardKind = Field(
+        GuardKind.NONE, description="the weakest guard with which a lease is granted; none: any"
+    )
+    grace: Wait = Field(
+        5.0, description="what a call has from gpu.revoke, or from passing its lease, to obey"
+    )
+    engine: GpuEngine = GpuEngine()
+    imaginary: Annotated[Bytes, Field(gt=0)] | None = Field(
+        None,
+        description="where there is no GPU: lease the memory of one that is not there, to try the "
+        "API; nothing runs on it",
     )
 
 

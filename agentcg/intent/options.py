@@ -29,6 +29,14 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "priority": ("priority",),
     "on-pressure": ("on_pressure",),
     "on-end": ("on_end",),
+    "gpu": ("gpu", "memory"),
+    "gpu-min": ("gpu", "min"),
+    "gpu-time": ("gpu", "duration"),
+    "gpu-wait": ("gpu", "wait"),
+    "gpu-device": ("gpu", "gpu"),
+    "gpu-preemptible": ("gpu", "preemptible"),
+    "gpu-on-deny": ("gpu", "on_deny"),
+    "program": ("gpu", "program"),
 }
 JOIN = "join"
 HINTS: dict[str, tuple[str, ...]] = {
@@ -40,8 +48,12 @@ HINTS: dict[str, tuple[str, ...]] = {
     "duration": ("duration",),
     "deadline": ("deadline",),
     "class": ("cpu", "class"),
+    "gpu": ("gpu", "memory"),
+    "gpu_min": ("gpu", "min"),
+    "gpu_time": ("gpu", "duration"),
+    "gpu_wait": ("gpu", "wait"),
+    "gpu_on_deny": ("gpu", "on_deny"),
 }
-_LATER_HINTS = frozenset({"gpu"})
 _COMMAND_MAX = 32768  # of CallBody.command
 _SHOWN = 80
 MEMORY_WORDS = {"low": "256MiB", "medium": "1GiB", "high": None}
@@ -104,6 +116,11 @@ def made(body: dict[str, Any], said_by: dict[tuple[str, ...], str]) -> Intent:
         first = e.errors(include_url=False)[0]
         loc = tuple(str(p) for p in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
+        beside = (who for path, who in said_by.items() if path[:-1] == loc[:-1])
+        if first["type"] == "missing" and (who := next(beside, None)) is not None:
+            raise BadValueError(
+                f"{who}: means nothing without {'.'.join(loc)}; say that too"
+            ) from e
         raise BadValueError(
             f"{said_by.get(loc, '.'.join(loc))} {str(first['input'])[:_SHOWN]!r}: {reason}"
         ) from e
@@ -137,11 +154,11 @@ def _pairs(options: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _hints(hint: str | None) -> list[tuple[str, str]]:
-    """Split "memory:2g,cores:2". `gpu` is accepted and left to hosts that lease GPU memory."""
+    """Split "memory:2g,cores:2"."""
     pairs: list[tuple[str, str]] = []
     for part in (hint or "").split(","):
         name, colon, value = (piece.strip() for piece in part.partition(":"))
-        if not name or name in _LATER_HINTS:
+        if not name:
             continue
         if not colon or name not in HINTS:
             raise BadValueError(

@@ -26,6 +26,13 @@ class Kind(StrEnum):
     AGENT_THROTTLED = "agent.throttled"
     AGENT_OOM = "agent.oom"
     FAIL_OPEN = "agent.unmanaged"
+    GPU_QUEUED = "gpu.queued"
+    GPU_GRANTED = "gpu.granted"
+    GPU_DENIED = "gpu.denied"
+    GPU_PRESSURE = "gpu.pressure"
+    GPU_REVOKE = "gpu.revoke"
+    GPU_ENDED = "gpu.ended"
+    GPU_ENGINE = "gpu.engine"
     UNDECLARED = "agent.undeclared"
     DAEMON = "daemon"
     LOST = "lost"
@@ -47,6 +54,12 @@ _THROTTLED = {
 _OOM = {
     "oom_kill": "processes that the OOM killer took from it so far",
     "peak": "the most memory that it used, bytes",
+}
+_LEASE = {
+    "lease": "its id",
+    "gpu": "the device's UUID, or null",
+    "bytes": "what it has, bytes",
+    "guard": "what holds it to them",
 }
 ABOUT: Mapping[Kind, About] = {
     Kind.SESSION_OPENED: About("A session was opened."),
@@ -97,6 +110,31 @@ ABOUT: Mapping[Kind, About] = {
     ),
     Kind.AGENT_OOM: About("Undeclared work in the agent's cgroup was killed for memory.", _OOM),
     Kind.FAIL_OPEN: About("A command of the session runs without a call; `text` says why."),
+    Kind.GPU_QUEUED: About(
+        "The call waits for GPU memory; `text` says for what.",
+        {"lease": "its id", "asked": "bytes", "eta": "about how long, seconds, or null"},
+    ),
+    Kind.GPU_GRANTED: About("The call has GPU memory, or has other than before.", _LEASE),
+    Kind.GPU_DENIED: About(
+        "The call gets no GPU memory; `text` says why and what to do.",
+        {"lease": "its id", "asked": "bytes"},
+    ),
+    Kind.GPU_PRESSURE: About(
+        "The call uses, or is about to use, more GPU memory than its lease has; `text` says what "
+        "is done about it.",
+        {"lease": "its id", "bytes": "what it has", "used": "what it uses, bytes, or null"},
+    ),
+    Kind.GPU_REVOKE: About(
+        "The call's lease ends within `grace`: give the memory back by then.",
+        {"lease": "its id", "bytes": "what it has", "grace": "seconds"},
+    ),
+    Kind.GPU_ENDED: About(
+        "The call's lease is over, and its memory was seen free; `text` says why it ended.", _LEASE
+    ),
+    Kind.GPU_ENGINE: About(
+        "The inference engine was asked for another KV cache, or does not answer; `text` says.",
+        {"limit": "what its KV cache may take, bytes", "was": "what it might before, bytes"},
+    ),
     Kind.UNDECLARED: About(
         "The observer saw the agent start a command outside any call; `text` is what is kept of "
         "it. At most `observer.places` a second of one session are told.",

@@ -7,12 +7,10 @@ never 0: a device that cannot tell what a process uses is not one where it uses 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
 
 from agentcg.model.ids import CallId, SessionId
-
-LeaseId = NewType("LeaseId", str)
-ProgramId = NewType("ProgramId", str)
+from agentcg.model.ids import LeaseId as LeaseId
+from agentcg.model.ids import ProgramId as ProgramId
 
 
 class OnDeny(StrEnum):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from agentcg.model.intent import CpuClass, OnEnd
 
 ENFORCED = "ok"
+GPU = "gpu"
 GUARANTEE = "memory.guarantee"
 THROTTLE = "memory.throttle"  # the knob by which growth is held up
 

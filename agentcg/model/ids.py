@@ -12,6 +12,8 @@ from agentcg.errors import BadValueError
 
 SessionId = NewType("SessionId", str)
 CallId = NewType("CallId", str)
+LeaseId = NewType("LeaseId", str)
+ProgramId = NewType("ProgramId", str)  # the inference engine's name for an agent's run
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # no letters that read like digits
@@ -29,6 +31,11 @@ def session_id(text: str) -> SessionId:
 def call_id(text: str) -> CallId:
     """Check a call id given by a caller; the same grammar as a session's."""
     return CallId(_checked("call id", text))
+
+
+def lease_id(text: str) -> LeaseId:
+    """Check the id of a lease given by a caller; the same grammar as a session's."""
+    return LeaseId(_checked("lease id", text))
 
 
 def mint_session_id() -> SessionId:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agentcg.model.gpu import GpuWish
+
 
 class CpuClass(StrEnum):
     """How urgent a call's CPU time is, inside its session."""
@@ -65,3 +67,4 @@ class Intent:
     on_pressure: OnPressure = OnPressure.THROTTLE
     on_end: OnEnd = OnEnd.KILL
     traceparent: str | None = None
+    gpu: GpuWish | None = None

@@ -14,6 +14,7 @@ class Cause(StrEnum):
     DEADLINE = "deadline"
     STALL = "stall"
     PRESSURE = "pressure"
+    GPU = "gpu"
     REQUEST = "request"
     ORPHANED = "orphaned"
     NEVER_STARTED = "never-started"

@@ -10,6 +10,7 @@ from agentcg.model.wire import (
     Body,
     BudgetBody,
     CpuBody,
+    GpuBody,
     MemoryBody,
     Name,
     Pids,
@@ -30,6 +31,7 @@ class CommandRule(Body):
     duration: Seconds | None = Field(None, description="How long it is expected to take.")
     deadline: Seconds | None = Field(None, description="Killed so long after its start.")
     priority: Priority | None = Field(None, description="At most the session's.")
+    gpu: GpuBody | None = Field(None, description="GPU memory that it needs.")
     on_end: OnEnd = Field(
         OnEnd.KEEP, description="What outlives the main process: killed, or kept for a while."
     )

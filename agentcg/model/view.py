@@ -4,16 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentcg.model.call import Call
+from agentcg.model.gpu import Lease
 from agentcg.model.sample import Counters
 from agentcg.model.session import Session
 
 
 @dataclass(frozen=True, slots=True)
 class CallView:
-    """A call and its leaf's counters (those of its last reading once it is closed)."""
+    """A call and its leaf's counters (those of its last reading once it is closed).
+
+    `leases` are those of GPU memory as the ledger has them now.
+    """
 
     call: Call
     usage: Counters
+    leases: tuple[Lease, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ field is an error, because a mistyped limit that is silently dropped is no limit
 """
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from agentcg import units
 from agentcg.errors import BadValueError
+from agentcg.model.gpu import GpuWish, OnDeny, ProgramId
 from agentcg.model.intent import CpuClass, CpuWish, Intent, MemoryWish, OnEnd, OnPressure
 from agentcg.model.parent import parent
 from agentcg.model.session import Budget, Undeclared
@@ -44,6 +45,8 @@ Weight = Annotated[Count, Field(ge=1, le=10000)]
 Pids = Annotated[Count, Field(ge=2, le=4_194_304)]
 Priority = Annotated[Count, Field(ge=-100, le=100)]
 Name = Annotated[str, Field(max_length=128)]
+GpuUuid = Annotated[str, Field(pattern=r"^[A-Za-z0-9/-]{1,80}\z", examples=["GPU-8f6c1d2e"])]
+ProgramName = Annotated[str, Field(pattern=r"^[!-~]{1,128}\z", examples=["p-17"])]
 
 
 class Body(BaseModel):
@@ -85,6 +88,51 @@ class CpuBody(Body):
         )
 
 
+class GpuBody(Body):
+    """GPU memory, leased for as long as the call runs, or for `duration`."""
+
+    memory: Annotated[Bytes, Field(gt=0)] = Field(description="What is wanted.")
+    min: Annotated[Bytes, Field(gt=0)] | None = Field(
+        None, description="The least that is of use; without it all or nothing."
+    )
+    gpu: GpuUuid | None = Field(None, description="A device's UUID; any device without it.")
+    duration: Seconds | None = Field(
+        None, description="The lease ends after that; without it with the call."
+    )
+    wait: Wait = Field(0.0, description="How long it may queue; 0: granted now, or denied.")
+    preemptible: bool = Field(
+        False, description="May be revoked, with grace, for a call of higher priority."
+    )
+    on_deny: OnDeny = Field(
+        OnDeny.FAIL,
+        description="Without a lease: `acg run` does not run the command, or it runs and sees "
+        "no GPU (`cpu`).",
+    )
+    program: ProgramName | None = Field(
+        None, description="The engine's program that this is a tool call of."
+    )
+
+    def wish(self) -> GpuWish:
+        """Make the frozen wish that the deciding code works on."""
+        return GpuWish(
+            memory=self.memory,
+            least=self.min,
+            gpu=self.gpu,
+            duration=self.duration,
+            wait=self.wait,
+            preemptible=self.preemptible,
+            on_deny=self.on_deny,
+            program=None if self.program is None else ProgramId(self.program),
+        )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min is not None and self.min > self.memory:
+            least, memory = units.format_bytes(self.min), units.format_bytes(self.memory)
+            raise ValueError(f"min {least} is above memory {memory}: ask for a min below it")
+        return self
+
+
 class CallBody(Body):
     """An intent. `place: peer` moves the connected process into the call before answering."""
 
@@ -117,6 +165,9 @@ class CallBody(Body):
         OnEnd.KEEP,
         description="What outlives the main process: killed after 2 s, or kept for up to 30 min.",
     )
+    gpu: GpuBody | None = Field(
+        None, description="GPU memory that it needs; a lease is part of its grant."
+    )
     traceparent: str | None = Field(
         None, description="The span that it belongs to (W3C TRACEPARENT), for OpenTelemetry."
     )
@@ -140,6 +191,7 @@ class CallBody(Body):
             on_pressure=self.on_pressure,
             on_end=self.on_end,
             traceparent=parent(self.traceparent),
+            gpu=None if self.gpu is None else self.gpu.wish(),
         )
 
 

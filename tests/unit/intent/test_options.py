@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agentcg.errors import BadValueError
 from agentcg.intent.options import joined, parse_run
+from agentcg.model.gpu import GpuWish, OnDeny, ProgramId
 from agentcg.model.intent import CpuClass, CpuWish, Intent, MemoryWish, OnEnd, OnPressure
 
 MIB = 2**20
@@ -28,7 +29,25 @@ EVERY: list[tuple[str, str, dict[str, Any]]] = [
     ("priority", "-5", {"priority": -5}),
     ("on-pressure", "freeze", {"on_pressure": OnPressure.FREEZE}),
     ("on-end", "keep", {"on_end": OnEnd.KEEP}),
+    ("gpu", "8g", {"gpu": GpuWish(8192 * MIB)}),
 ]
+# Those that mean nothing without --gpu.
+OF_GPU: list[tuple[str, str, GpuWish]] = [
+    ("gpu-min", "512m", GpuWish(1024 * MIB, 512 * MIB)),
+    ("gpu-time", "2m", GpuWish(1024 * MIB, duration=120.0)),
+    ("gpu-wait", "5s", GpuWish(1024 * MIB, wait=5.0)),
+    ("gpu-device", "GPU-1f", GpuWish(1024 * MIB, gpu="GPU-1f")),
+    ("gpu-preemptible", "true", GpuWish(1024 * MIB, preemptible=True)),
+    ("gpu-on-deny", "cpu", GpuWish(1024 * MIB, on_deny=OnDeny.CPU)),
+    ("program", "p-17", GpuWish(1024 * MIB, program=ProgramId("p-17"))),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "wish"), OF_GPU)
+def test_every_option_about_gpu_memory_is_taken(name: str, value: str, wish: GpuWish) -> None:
+    assert parse_run(["--gpu=1g", f"--{name}={value}"], ["x"], None).gpu == wish
+    with pytest.raises(BadValueError, match=f"option --{name}: means nothing without gpu"):
+        parse_run([f"--{name}={value}"], ["x"], None)
 
 
 @pytest.mark.parametrize(("name", "value", "fields"), EVERY)
@@ -73,8 +92,9 @@ def test_an_option_that_is_wrong_is_named(options: list[str], words: str) -> Non
         parse_run(options, ["x"], None)
 
 
-def test_a_hint_is_a_wish_too_and_its_gpu_part_is_left_alone() -> None:
+def test_a_hint_is_a_wish_too() -> None:
     intent = parse_run([], ["x"], "memory:2g, gpu:8g ,cores: 2,,class: batch")
+    assert intent.gpu == GpuWish(8192 * MIB)
     assert intent.memory == MemoryWish(None, 2048 * MIB)
     assert intent.cpu == CpuWish(CpuClass.BATCH, None, 2.0)
 
@@ -90,7 +110,10 @@ def test_a_hint_is_a_wish_too_and_its_gpu_part_is_left_alone() -> None:
         ("memory:low", {"memory": MemoryWish(None, 256 * MIB)}),
         ("memory:medium", {"memory": MemoryWish(None, 1024 * MIB)}),
         ("memory:high", {}),
-        ("gpu", {}),
+        ("gpu:8g,gpu_time:2m", {"gpu": GpuWish(8192 * MIB, duration=120.0)}),
+        ("gpu:8g,gpu_min:4g", {"gpu": GpuWish(8192 * MIB, 4096 * MIB)}),
+        ("gpu:8g,gpu_wait:9s", {"gpu": GpuWish(8192 * MIB, wait=9.0)}),
+        ("gpu:1g,gpu_on_deny:cpu", {"gpu": GpuWish(1024 * MIB, on_deny=OnDeny.CPU)}),
         ("", {}),
     ],
 )
@@ -110,6 +133,9 @@ def test_an_option_beats_the_hint() -> None:
     [
         ("speed:9", "AGENT_RESOURCE_HINT 'speed:9': write name:value with one of memory, "),
         ("memory", "AGENT_RESOURCE_HINT 'memory': write"),
+        ("gpu", "AGENT_RESOURCE_HINT 'gpu': write"),
+        ("gpu_time:9s", "gpu_time: means nothing without gpu.memory"),
+        ("gpu:1g,gpu_min:2g", "min 2 GiB is above memory 1 GiB"),
         ("memory:lots", "AGENT_RESOURCE_HINT memory 'lots': 'lots' is not a usable size"),
     ],
 )
