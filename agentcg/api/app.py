@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from typing_extensions import override
 
 from agentcg import __version__
-from agentcg.api import acg, events, hooks, metrics, problems, routes, traces, ui
+from agentcg.api import acg, events, gpu, hooks, metrics, problems, routes, traces, ui
 from agentcg.api.body_limit import BodyLimit
 from agentcg.api.controller import Controller
 from agentcg.api.deps import identify
@@ -31,7 +31,7 @@ def create_app(controller: Controller, access: Access | None = None) -> FastAPI:
     )
     app.state.controller = controller
     app.state.access = access
-    for module in (routes, traces, events, metrics, ui, acg, hooks):
+    for module in (routes, traces, gpu, events, metrics, ui, acg, hooks):
         app.include_router(module.router)
     app.add_middleware(BodyLimit)
     return app

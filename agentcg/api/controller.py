@@ -8,12 +8,14 @@ from typing import Protocol
 from agentcg.model.call import Call
 from agentcg.model.event import Event
 from agentcg.model.explanation import Explanation
-from agentcg.model.ids import CallId, SessionId
+from agentcg.model.gpu import GpuView, GpuWish, Lease, Program
+from agentcg.model.ids import CallId, LeaseId, ProgramId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.metered import Metered
 from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
+from agentcg.model.wire_gpu import LeasePatchBody, ProgramBody
 
 
 class Door(StrEnum):
@@ -178,6 +180,32 @@ class Controller(Protocol):
         self, caller: Caller, session: SessionId | None, window: Window, after: SessionId | None
     ) -> Sequence[Recorded]:
         """Sessions of which something was recorded, by name, those behind `after`."""
+        ...
+
+    async def gpu(self, caller: Caller) -> GpuView:
+        """Devices, engine, guards, and the leases that the caller may see."""
+        ...
+
+    async def ask_lease(self, caller: Caller, call: CallId | None, wish: GpuWish) -> Lease:
+        """GPU memory for an open call, that of the caller where none is named."""
+        ...
+
+    async def lease(self, caller: Caller, lease: LeaseId) -> Lease:
+        """Read one lease."""
+        ...
+
+    async def change_lease(self, caller: Caller, lease: LeaseId, body: LeasePatchBody) -> Lease:
+        """Another size, or more time."""
+        ...
+
+    async def release_lease(self, caller: Caller, lease: LeaseId) -> Lease:
+        """Give it back; what still uses the memory is held to nothing from then on."""
+        ...
+
+    async def program(
+        self, caller: Caller, session: SessionId | None, program: ProgramId, body: ProgramBody
+    ) -> Program:
+        """What a program of the session's, that of the caller where none is named, does."""
         ...
 
     async def metered(self) -> Sequence[Metered]:

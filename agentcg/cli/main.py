@@ -9,6 +9,7 @@ from agentcg.cli import (
     characterize,
     docker,
     events,
+    gpu,
     hooks,
     local,
     mcp,
@@ -42,6 +43,7 @@ app = typer.Typer(
 for _module in (
     sessions,
     calls,
+    gpu,
     top,
     trace,
     report,

@@ -12,6 +12,7 @@ from agentcg.cli.render import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.tree import Tree
 
 # Where nobody looks at it, no line is cut.
@@ -74,10 +75,20 @@ def table(
     wrap: bool = False,
 ) -> None:
     """Print a table; on a narrow terminal its last column is cut, or with `wrap` broken."""
+    show(grid(columns, rows, right=right, wrap=wrap))
+
+
+def grid(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Iterable[int] = (),
+    wrap: bool = False,
+) -> "Table":
+    """The same table, not printed yet."""
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     # Text objects: brackets in a command are not markup.
     texts = [[Text(escape(cell)) for cell in row] for row in rows]
     widths = [
@@ -100,7 +111,7 @@ def table(
         )
     for row in texts:
         made.add_row(*row)
-    out.print(made)
+    return made
 
 
 def csv(columns: Sequence[str], rows: Iterable[Sequence[object]], *, head: bool = True) -> None:

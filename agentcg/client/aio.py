@@ -13,9 +13,11 @@ from agentcg.client.asks import Ask, Json
 from agentcg.model.call import Call
 from agentcg.model.event import Event
 from agentcg.model.explanation import Explanation
+from agentcg.model.gpu import GpuView, Lease, Program
 from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, HostView, SessionView, UiLink
 from agentcg.model.wire import CallBody, CallPatchBody, SessionBody
+from agentcg.model.wire_gpu import LeaseBody, LeasePatchBody, ProgramBody
 
 T = TypeVar("T")
 _ALL = Window()
@@ -138,6 +140,30 @@ class AsyncClient:
     async def host(self) -> HostView:
         """Read which mechanisms work, and the daemon's counters."""
         return await self._ask(asks.host())
+
+    async def gpu(self) -> GpuView:
+        """Read devices, the engine, guards and leases of GPU memory."""
+        return await self._ask(asks.gpu())
+
+    async def ask_lease(self, body: LeaseBody | Json) -> Lease:
+        """Ask for GPU memory for an open call."""
+        return await self._ask(asks.ask_lease(body))
+
+    async def lease(self, lease: str) -> Lease:
+        """Read one lease of GPU memory."""
+        return await self._ask(asks.lease(lease))
+
+    async def change_lease(self, lease: str, body: LeasePatchBody | Json) -> Lease:
+        """Ask for another size, or more time."""
+        return await self._ask(asks.change_lease(lease, body))
+
+    async def release_lease(self, lease: str) -> Lease:
+        """Give a lease of GPU memory back."""
+        return await self._ask(asks.release_lease(lease))
+
+    async def program(self, program: str, body: ProgramBody | Json) -> Program:
+        """Tell what a program of the inference engine's does."""
+        return await self._ask(asks.program(program, body))
 
     async def ui_link(self) -> UiLink:
         """Make a link into the web view; the administrator's to ask for."""

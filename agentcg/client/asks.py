@@ -14,9 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 from agentcg.errors import AgentcgError
 from agentcg.model.call import Call
 from agentcg.model.explanation import Explanation
+from agentcg.model.gpu import GpuView, Lease, Program
 from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, HostView, SessionView, UiLink
 from agentcg.model.wire import Body, CallBody, CallPatchBody, SessionBody
+from agentcg.model.wire_gpu import LeaseBody, LeasePatchBody, ProgramBody
 
 T = TypeVar("T")
 Json = Mapping[str, object]
@@ -33,6 +35,9 @@ _ACCOUNTS = TypeAdapter(list[Account])
 _RECORDED = TypeAdapter(list[Recorded])
 _HOST = TypeAdapter(HostView)
 _UI_LINK = TypeAdapter(UiLink)
+_GPU = TypeAdapter(GpuView)
+_LEASE = TypeAdapter(Lease)
+_PROGRAM = TypeAdapter(Program)
 _TEXT: TypeAdapter[str] = TypeAdapter(str)
 _OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
@@ -165,6 +170,36 @@ def recorded(window: Window, session: str | None, after: str | None) -> Ask[list
 def host() -> Ask[HostView]:
     """GET /v1/host."""
     return Ask("GET", "/v1/host", _HOST)
+
+
+def gpu() -> Ask[GpuView]:
+    """GET /v1/gpu."""
+    return Ask("GET", "/v1/gpu", _GPU)
+
+
+def ask_lease(body: LeaseBody | Json) -> Ask[Lease]:
+    """POST /v1/gpu/leases."""
+    return Ask("POST", "/v1/gpu/leases", _LEASE, _json(body))
+
+
+def lease(lease: str) -> Ask[Lease]:
+    """GET /v1/gpu/leases/{id}."""
+    return Ask("GET", f"/v1/gpu/leases/{_part(lease)}", _LEASE)
+
+
+def change_lease(lease: str, body: LeasePatchBody | Json) -> Ask[Lease]:
+    """PATCH /v1/gpu/leases/{id}."""
+    return Ask("PATCH", f"/v1/gpu/leases/{_part(lease)}", _LEASE, _json(body))
+
+
+def release_lease(lease: str) -> Ask[Lease]:
+    """DELETE /v1/gpu/leases/{id}."""
+    return Ask("DELETE", f"/v1/gpu/leases/{_part(lease)}", _LEASE)
+
+
+def program(program: str, body: ProgramBody | Json) -> Ask[Program]:
+    """POST /v1/programs/{id}/events."""
+    return Ask("POST", f"/v1/programs/{_part(program)}/events", _PROGRAM, _json(body))
 
 
 def ui_link() -> Ask[UiLink]:

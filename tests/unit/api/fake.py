@@ -23,6 +23,7 @@ from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, Check, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
 from tests.unit.api.explained import Explained
+from tests.unit.api.leased import Gpus, Leased
 from tests.unit.api.metered import Meters
 from tests.unit.api.past import Past
 from tests.unit.api.serving import exception_of, is_open, listening
@@ -31,7 +32,7 @@ HOME = SessionId("s-home")
 EMPTY = (2**31, 0, (), ())
 
 
-class FakeController(Explained, Meters):
+class FakeController(Explained, Leased, Meters):
     """The agent door speaks for the session `s-home`, the admin door for everything."""
 
     def __init__(self) -> None:
@@ -53,6 +54,7 @@ class FakeController(Explained, Meters):
         self.traces: dict[str, Trace] = {}
         self.kinds: list[KindStats] = []
         self.past_calls = Past()
+        self.gpus = Gpus()
 
     async def identify(self, peer: Peer, door: Door) -> Caller:
         self.peers.append(peer)
