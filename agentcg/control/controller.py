@@ -8,12 +8,14 @@ from agentcg.control import (
     closing,
     execing,
     explaining,
-    forgotten,
+    freezing,
     hooking,
     identity,
+    lending,
     metering,
     opening,
     placing,
+    rights,
     running,
     sessions,
     showing,
@@ -21,7 +23,7 @@ from agentcg.control import (
 )
 from agentcg.control.core import Core
 from agentcg.control.hostview import host_view
-from agentcg.control.state import LiveCall, LiveSession
+from agentcg.control.state import LiveSession
 from agentcg.errors import (
     ConflictError,
     DeniedError,
@@ -32,13 +34,15 @@ from agentcg.harness.dialects import DIALECTS
 from agentcg.model.call import Call, CallState
 from agentcg.model.event import Event
 from agentcg.model.explanation import Explanation
-from agentcg.model.ids import CallId, SessionId
+from agentcg.model.gpu import GpuView, GpuWish, Lease, Program
+from agentcg.model.ids import CallId, LeaseId, ProgramId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.metered import Metered
 from agentcg.model.outcome import Cause
 from agentcg.model.trace import Account, KindStats, Recorded, Trace, Window
 from agentcg.model.view import CallView, HostView, Placement, SessionView
 from agentcg.model.wire import CallPatchBody, SessionBody
+from agentcg.model.wire_gpu import LeasePatchBody, ProgramBody
 from agentcg.policy.holders import Viewer
 
 REMEMBERED = 1000
@@ -63,16 +67,16 @@ class Daemon:
         return await viewing.session(self._core, live)
 
     async def sessions(self, caller: Caller) -> Sequence[SessionView]:
-        live = [s for s in self._core.state.sessions.values() if _sees(caller, s.record.id)]
+        live = [s for s in self._core.state.sessions.values() if rights.sees(caller, s.record.id)]
         return [await viewing.session(self._core, s) for s in live]
 
     async def session(self, caller: Caller, session: SessionId) -> SessionView:
-        return await viewing.session(self._core, self._session(caller, session))
+        return await viewing.session(self._core, rights.session_of(self._core, caller, session))
 
     async def close_session(self, caller: Caller, session: SessionId) -> SessionView:
         if caller.role is not Role.ADMIN:
             raise DeniedError("only the administrator closes a session: ask for it on the host")
-        live = self._session(caller, session)
+        live = rights.session_of(self._core, caller, session)
         view = await viewing.session(self._core, live)
         await sessions.close(self._core, live)
         return view
@@ -84,7 +88,7 @@ class Daemon:
             raise DeniedError(
                 "a call cannot declare calls: what it starts is part of it; declare from the agent"
             )
-        live = self._session(caller, session)
+        live = rights.session_of(self._core, caller, session)
         if place and caller.role is not Role.SESSION:
             raise ConflictError(
                 "place: peer moves the caller, which must be a process of the session's agent"
@@ -108,7 +112,7 @@ class Daemon:
             return Placement({}, (_IN_A_CALL,) if asked else ())
         if caller.role is not Role.SESSION or caller.session is None:
             raise UnavailableError("this process is in no session: open one with `agentcg open`")
-        live = self._session(caller, caller.session)
+        live = rights.session_of(self._core, caller, caller.session)
         return await placing.run(self._core, live, caller.peer, records, line=line)
 
     async def execed(self, caller: Caller, records: Sequence[tuple[str, str]]) -> Sequence[str]:
@@ -122,30 +126,33 @@ class Daemon:
         if caller.role is not Role.SESSION or caller.session is None:
             # Also in a call: what an agent does that a tool started is part of that tool's call.
             return b""
-        return await hooking.hook(self._core, self._session(caller, caller.session), dialect, body)
+        live = rights.session_of(self._core, caller, caller.session)
+        return await hooking.hook(self._core, live, dialect, body)
 
     async def calls(self, caller: Caller, *, everything: bool) -> Sequence[CallView]:
-        live = [c for c in self._core.state.calls.values() if self._sees_call(caller, c.record)]
+        core = self._core
+        live = [c for c in core.state.calls.values() if rights.sees_call(core, caller, c.record)]
         views = await viewing.calls(self._core, live)
         if everything:
             closed = {c.id: c for c in self._core.journal.closed_calls(REMEMBERED)}
             # Some of the open ones may have closed while they were read.
             views = [v for v in views if v.call.id not in closed]
-            views += [viewing.closed(c) for c in closed.values() if self._sees_call(caller, c)]
+            seen = [c for c in closed.values() if rights.sees_call(core, caller, c)]
+            views += [viewing.closed(c) for c in seen]
         return views
 
     async def call(self, caller: Caller, call: CallId) -> CallView:
         live = self._core.state.calls.get(call)
-        record = self._record(caller, call)
+        record = rights.record(self._core, caller, call)
         return viewing.closed(record) if live is None else await viewing.call(self._core, live)
 
     async def call_trace(self, caller: Caller, call: CallId, window: Window) -> Trace:
-        record = await self._remembered(caller, call)
+        record = await rights.remembered(self._core, caller, call)
         return await showing.call(self._core, record, window, caller.session)
 
     async def explanation(self, caller: Caller, call: CallId) -> Explanation:
         viewer = Viewer(caller.session, caller.call)
-        return await explaining.explain(self._core, self._record(caller, call), viewer)
+        return await explaining.explain(self._core, rights.record(self._core, caller, call), viewer)
 
     async def lived(self, caller: Caller, window: Window) -> Sequence[Call]:
         if caller.role is not Role.ADMIN:
@@ -155,34 +162,54 @@ class Daemon:
     async def session_trace(self, caller: Caller, session: SessionId, window: Window) -> Trace:
         live = self._core.state.sessions.get(session)
         if live is not None or caller.role is not Role.ADMIN:
-            live = self._session(caller, session)
+            live = rights.session_of(self._core, caller, session)
         return await showing.session(self._core, session, live, window, caller.session)
 
     async def stats(self, caller: Caller, window: Window, kind: str | None) -> Sequence[KindStats]:
-        return await showing.stats(self._core, self._asker(caller), window, kind)
+        return await showing.stats(self._core, rights.asker(self._core, caller), window, kind)
 
     async def accounts(
         self, caller: Caller, session: SessionId | None, window: Window, before: CallId | None
     ) -> Sequence[Account]:
-        asker = self._asker(caller)
+        asker = rights.asker(self._core, caller)
         return await showing.accounts(self._core, asker, session, window, before)
 
     async def recorded(
         self, caller: Caller, session: SessionId | None, window: Window, after: SessionId | None
     ) -> Sequence[Recorded]:
-        asker = self._asker(caller)
+        asker = rights.asker(self._core, caller)
         return await showing.recorded(self._core, asker, session, window, after)
+
+    async def gpu(self, caller: Caller) -> GpuView:
+        return await lending.view(self._core, caller)
+
+    async def ask_lease(self, caller: Caller, call: CallId | None, wish: GpuWish) -> Lease:
+        return await lending.ask_for(self._core, caller, call, wish)
+
+    async def lease(self, caller: Caller, lease: LeaseId) -> Lease:
+        return lending.lease(self._core, caller, lease)
+
+    async def change_lease(self, caller: Caller, lease: LeaseId, body: LeasePatchBody) -> Lease:
+        return await lending.change(self._core, caller, lease, body)
+
+    async def release_lease(self, caller: Caller, lease: LeaseId) -> Lease:
+        return await lending.release(self._core, caller, lease)
+
+    async def program(
+        self, caller: Caller, session: SessionId | None, program: ProgramId, body: ProgramBody
+    ) -> Program:
+        return await lending.program(self._core, caller, session, program, body)
 
     async def metered(self) -> Sequence[Metered]:
         return await metering.metered(self._core)
 
     async def patch(self, caller: Caller, call: CallId, body: CallPatchBody) -> CallView:
-        live = self._open_call(caller, call)
+        live = rights.open_call(self._core, caller, call)
         await calls.patch(self._core, live, body)
         return await viewing.call(self._core, live)
 
     async def end(self, caller: Caller, call: CallId, exit_code: int | None) -> CallView:
-        live = self._open_call(caller, call)
+        live = rights.open_call(self._core, caller, call)
         if live.state is CallState.DECLARED:
             await closing.close(self._core, live)
         else:
@@ -190,23 +217,23 @@ class Daemon:
         return await viewing.call(self._core, live)
 
     async def freeze(self, caller: Caller, call: CallId) -> CallView:
-        live = self._open_call(caller, call)
-        await calls.freeze(self._core, live, frozen=True)
+        live = rights.open_call(self._core, caller, call)
+        await freezing.freeze(self._core, live, frozen=True)
         live.for_room = False  # by request: it is thawed by request
         return await viewing.call(self._core, live)
 
     async def thaw(self, caller: Caller, call: CallId) -> CallView:
-        live = self._open_call(caller, call)
-        await calls.freeze(self._core, live, frozen=False)
+        live = rights.open_call(self._core, caller, call)
+        await freezing.freeze(self._core, live, frozen=False)
         return await viewing.call(self._core, live)
 
     async def kill(self, caller: Caller, call: CallId) -> CallView:
-        live = self._open_call(caller, call)
+        live = rights.open_call(self._core, caller, call)
         await running.kill(self._core, live, Cause.REQUEST)
         return await viewing.call(self._core, live)
 
     async def close(self, caller: Caller, call: CallId) -> CallView:
-        live = self._open_call(caller, call)
+        live = rights.open_call(self._core, caller, call)
         await closing.close(self._core, live)
         return await viewing.call(self._core, live)
 
@@ -231,19 +258,6 @@ class Daemon:
 
         return self._core.bus.follow(after, wanted)
 
-    def _asker(self, caller: Caller) -> LiveSession | None:
-        """Whose records of what is over are asked for; None: the administrator, for everybody's."""
-        if caller.role not in (Role.ADMIN, Role.SESSION):
-            raise DeniedError("records are a session's: ask from its agent, or on the host")
-        return None if caller.session is None else self._session(caller, caller.session)
-
-    def _session(self, caller: Caller, session: SessionId) -> LiveSession:
-        if session == "self" and caller.session is not None:
-            session = caller.session
-        if not _sees(caller, session):
-            raise NotFoundError(f"session {session[:80]!r}: not open, or not yours to see")
-        return self._core.state.session(session)
-
     def _closed_before(self, live: LiveSession, key: str) -> Call | None:
         """The closed call of this session under `key`, so that a retry declares nothing twice."""
         if self._core.state.by_key(live, key) is not None:
@@ -253,47 +267,3 @@ class Daemon:
         if found is None or found.outcome is None or found.declared_at < live.record.created_at:
             return None
         return found
-
-    def _record(self, caller: Caller, call: CallId) -> Call:
-        """The record of a call that the caller may see, open or closed."""
-        live = self._core.state.calls.get(call)
-        record = self._core.journal.call(call) if live is None else live.record
-        if record is None or not self._sees_call(caller, record):
-            raise _unknown(call)
-        return record
-
-    async def _remembered(self, caller: Caller, call: CallId) -> Call:
-        """The record of a call that the caller may see, also if only traces are left of it."""
-        try:
-            return self._record(caller, call)
-        except NotFoundError:
-            if caller.role not in (Role.ADMIN, Role.SESSION):
-                raise
-            record = await forgotten.record(self._core, call, caller.session)
-            if record is None or not self._sees_call(caller, record):
-                raise
-            return record
-
-    def _open_call(self, caller: Caller, call: CallId) -> LiveCall:
-        self._record(caller, call)
-        live = self._core.state.calls.get(call)
-        if live is None:
-            raise ConflictError(f"call {call} is closed already: its outcome stays readable")
-        return live
-
-    def _sees_call(self, caller: Caller, call: Call) -> bool:
-        if caller.role is Role.CALL:
-            return caller.call == call.id
-        if caller.role is not Role.SESSION or caller.session != call.session:
-            return caller.role is Role.ADMIN
-        # A session of the same name may have been before it: its calls are another's business.
-        live = self._core.state.sessions.get(call.session)
-        return live is not None and call.declared_at >= live.record.created_at
-
-
-def _sees(caller: Caller, session: SessionId) -> bool:
-    return caller.role is Role.ADMIN or (caller.role is Role.SESSION and caller.session == session)
-
-
-def _unknown(call: str) -> NotFoundError:
-    return NotFoundError(f"call {call[:80]!r}: no such call, or not yours; see `agentcg ps -a`")

@@ -8,7 +8,7 @@ call asked for.
 import contextlib
 from functools import partial
 
-from agentcg.control import calls, running
+from agentcg.control import freezing, running
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
 from agentcg.errors import AgentcgError
@@ -59,7 +59,7 @@ async def _prefer(core: Core, live: LiveCall | None) -> None:
             return
         if wish is OnPressure.FREEZE:
             live.for_room = True
-            await calls.freeze(core, live, frozen=True)
+            await freezing.freeze(core, live, frozen=True)
     # Work outside calls has its caps: nobody gives way for it.
     if live is not None:
         await _judge(core)
@@ -117,7 +117,7 @@ async def _thaw_next(core: Core) -> None:
 
 async def _thaw(core: Core, call: LiveCall) -> None:
     try:
-        await calls.freeze(core, call, frozen=False)
+        await freezing.freeze(core, call, frozen=False)
         call.for_room = False
     except AgentcgError as e:  # it dies this moment, or is tried again at the next look
         core.tell(Kind.DAEMON, e.message, session=call.record.session, call=call.record.id)
