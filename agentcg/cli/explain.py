@@ -14,6 +14,7 @@ _CAUSE = {
     Cause.OOM: "It was killed for want of memory",
     Cause.PIDS: "It failed at its limit of processes",
     Cause.DEADLINE: "It was killed at its deadline",
+    Cause.GPU: "It was killed for GPU memory beyond its lease",
     Cause.STALL: "It was killed because it stalled for memory",
     Cause.REQUEST: "It was killed on request",
     Cause.ORPHANED: "It was killed because the docker exec that ran it had died",

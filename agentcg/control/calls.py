@@ -6,11 +6,12 @@ import os
 from dataclasses import replace
 
 from agentcg.api.controller import Peer
-from agentcg.control import closing, entering, granting, guarantees, learning, running
+from agentcg.control import closing, entering, granting, guarantees, learning, lending, running
 from agentcg.control.core import Core
+from agentcg.control.freezing import leaf_of
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.enforce import limits
-from agentcg.errors import AgentcgError, BadValueError, CgroupError, ConflictError
+from agentcg.errors import AgentcgError, BadValueError, ConflictError
 from agentcg.intent.redact import stored
 from agentcg.kernel import procfs
 from agentcg.kernel.cgroupfs import CgroupDir
@@ -24,7 +25,6 @@ from agentcg.policy.admit import Defaults, Room, admit
 from agentcg.sandbox import tree
 from agentcg.telemetry import counters
 
-FREEZE_WITHIN = 5.0
 _LATE = (
     "nobody declared it: the observer saw it run, and what it used before it was placed counts as "
     "the agent's"
@@ -94,6 +94,7 @@ async def declare(
             _started(core, live, peer)
         await guarantees.hold(core, live)
     core.stir()
+    await lending.grant(core, live)
     return live
 
 
@@ -137,7 +138,7 @@ async def join(core: Core, session: LiveSession, call: str, peer: Peer) -> LiveC
                 f"option --join: call {call} is {live.state.value}, nothing more runs in it"
             )
         agent = session.tree.agent
-        await core.blocking(entering.place, core, _leaf(live), agent, peer, joins=True)
+        await core.blocking(entering.place, core, leaf_of(live), agent, peer, joins=True)
     return live
 
 
@@ -195,7 +196,7 @@ async def patch(core: Core, live: LiveCall, body: CallPatchBody) -> None:
         learned = learning.of(core, live.session, change, observed=old.observed)
         room = _room(live.session, but=old.id)
         grant = admit(change, live.session.record, room, _defaults(core), learned)
-        leaf = _leaf(live)
+        leaf = leaf_of(live)
         # Booked before the await, so that no other admission takes the same bytes meanwhile.
         live.record = replace(old, intent=change, grant=grant)
         try:
@@ -207,62 +208,14 @@ async def patch(core: Core, live: LiveCall, body: CallPatchBody) -> None:
         except BaseException:
             live.record = old
             raise
-        live.record = replace(live.record, grant=replace(grant, enforced=enforced))
+        grant = lending.kept(core, live, replace(grant, enforced=enforced))
+        live.record = replace(live.record, grant=grant)
         await guarantees.hold(core, live, old=old.grant)
         core.stir()
         core.journal.put_call(live.record)
         if live.state is not CallState.DECLARED:
             running.arm_deadline(core, live)
         core.tell(Kind.CALL_CHANGED, _words(live.record), session=old.session, call=old.id)
-
-
-async def freeze(core: Core, live: LiveCall, *, frozen: bool) -> None:
-    """Stop or resume every process of a call, and wait until the kernel says so."""
-    target, source = (
-        (CallState.FROZEN, CallState.RUNNING) if frozen else (CallState.RUNNING, CallState.FROZEN)
-    )
-    async with live.lock:
-        # The knob is written even if the record says that it is done: after a crash in between
-        # the kernel may know better.
-        if live.state not in (source, target):
-            raise ConflictError(
-                f"call {live.record.id} is {live.state.value}, not {source.value}: "
-                f"only a {source.value} call can become {target.value}"
-            )
-        leaf = _leaf(live)
-        await core.blocking(leaf.freeze, frozen=frozen)
-        try:
-            await _until_frozen(core, live, leaf, frozen=frozen)
-        except CgroupError:
-            await core.blocking(leaf.freeze, frozen=not frozen)
-            raise
-        if live.state is target:
-            return
-        live.record = live.record.to(target)
-        core.journal.put_call(live.record)
-        kind = Kind.CALL_FROZEN if frozen else Kind.CALL_THAWED
-        core.tell(kind, target.value, session=live.record.session, call=live.record.id)
-
-
-async def _until_frozen(core: Core, live: LiveCall, leaf: CgroupDir, *, frozen: bool) -> None:
-    try:
-        async with asyncio.timeout(FREEZE_WITHIN):
-            while True:
-                live.changed.clear()
-                events = await core.blocking(leaf.read_keyed, "cgroup.events")
-                if events.get("frozen") == int(frozen) or not events.get("populated"):
-                    return
-                await live.changed.wait()
-    except TimeoutError:
-        raise CgroupError(
-            leaf.path / "cgroup.freeze", str(int(frozen)), f"not done within {FREEZE_WITHIN:g} s"
-        ) from None
-
-
-def _leaf(live: LiveCall) -> CgroupDir:
-    if live.leaf is None:
-        raise ConflictError(f"call {live.record.id} has no cgroup yet: try again")
-    return live.leaf
 
 
 def _room(session: LiveSession, *, but: CallId | None = None) -> Room:

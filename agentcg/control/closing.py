@@ -5,7 +5,7 @@ import contextlib
 import os
 from dataclasses import replace
 
-from agentcg.control import evidence, guarantees
+from agentcg.control import evidence, guarantees, lending
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
 from agentcg.enforce import place, remove
@@ -115,6 +115,7 @@ def _vacated(live: LiveCall) -> CgroupDir | None:
 
 def forget(core: Core, live: LiveCall) -> None:
     """Drop a closed call from the books and let go of its descriptors."""
+    lending.over(core, live, left=False)
     core.journal.put_call(live.record)
     core.state.drop_call(live)
     guarantees.change(core, live.record.grant)

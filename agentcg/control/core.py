@@ -26,6 +26,8 @@ from agentcg.telemetry.bus import Bus
 from agentcg.telemetry.meter import Meter
 
 if TYPE_CHECKING:
+    from agentcg.control.gpu_host import Found
+    from agentcg.control.leasing import Leases
     from agentcg.control.observing import Feed
     from agentcg.enforce.governor import Governor
     from agentcg.kernel.cn_proc import ExitEvents
@@ -101,6 +103,8 @@ class Core:
     bus_address: str | None = None
     governor: "Governor | None" = None
     observer: "Feed | None" = None
+    gpus: "Found | None" = None
+    leases: "Leases | None" = None
     stuck: Stuck = field(default_factory=Stuck)
     patience: Patience = field(init=False)
     searching: asyncio.Lock = field(default_factory=asyncio.Lock)

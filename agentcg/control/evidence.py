@@ -79,6 +79,7 @@ def outcome(live: LiveCall, reading: Reading) -> Outcome:
         calls_limit=reading.calls_limit,
         session_limit=reading.session_limit,
         held=reading.held,
+        gpu=live.gpu_kill,
         ended_at=live.record.ended_at or 0.0,
         most=most_of(session.record.budget, calls_limit),
     )

@@ -1,6 +1,7 @@
 """The host as the daemon sees it: what was probed, and which sessions it cannot hold, and why."""
 
 from agentcg import __version__
+from agentcg.control import gpu
 from agentcg.control.core import Core
 from agentcg.control.state import LiveSession
 from agentcg.model.session import Runtime
@@ -22,7 +23,7 @@ async def host_view(core: Core, *, sessions: bool) -> HostView:
         kernel=host.kernel,
         memory_total=host.memory_total,
         cpus=len(host.cpus),
-        mechanisms=(*probed, *told),
+        mechanisms=(*probed, *gpu.checks(core), *told),
         counters={
             "sessions": len(state.sessions),
             "calls": len(state.calls),

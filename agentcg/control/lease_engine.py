@@ -135,7 +135,7 @@ class EngineDesk:
             told=limit if record is None else min(limit, record.limit),
             was=limit if record is None else max(limit, record.was),
             shrink=caps.shrink,
-            running=stats.running,
+            running=1 if stats.running is None else stats.running,  # not told: it may be at work
             refused=words.refused(why) if self._clock() < until else "",
             disrupted_at=self._disrupted_at,
         )

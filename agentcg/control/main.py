@@ -19,6 +19,7 @@ from agentcg.control import (
     doors,
     escalating,
     governing,
+    gpu,
     guarantees,
     notify,
     observing,
@@ -84,6 +85,7 @@ async def _run(settings: Settings) -> None:
         await governing.start(core)
         await observing.start(core)
         await recover.recover(core)
+        await gpu.start(core)
         await escalating.resume(core)
         await guarantees.start(core)
         await stepping.start(core)
@@ -132,6 +134,7 @@ async def _serve(
 
 async def _close(core: Core) -> None:
     """Leave the host as it was found, as far as nothing lives on."""
+    await gpu.stop(core)
     await guarantees.undo(core)
     await stepping.undo(core)
     await governing.stop(core)

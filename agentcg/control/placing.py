@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agentcg.api.controller import Peer
-from agentcg.control import calls, hooking
+from agentcg.control import calls, hooking, lending
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.errors import AgentcgError, BadValueError, LimitError, UnavailableError
@@ -40,6 +40,8 @@ async def run(
     if announced is not None:
         announced.call = made.record.id
     notes = made.record.grant.notes
+    if why := lending.refused(made):
+        raise LimitError(f"{why} Or declare on_deny cpu, to run without the GPU.")
     return replace(_placement(made), messages=tuple(f"agentcg: {note}" for note in notes))
 
 

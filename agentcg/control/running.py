@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
-from agentcg.control import closing, evidence, granting, guarantees
+from agentcg.control import closing, evidence, granting, guarantees, lending
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
 from agentcg.enforce import limits, remove
@@ -113,6 +113,7 @@ async def end(core: Core, live: LiveCall, *, exit_code: int | None = None) -> No
         live.record = live.record.to(over, outcome=result)
         if reading.left:
             _linger(core, live)
+            lending.over(core, live, left=True)
         core.journal.put_call(live.record)
         evidence.tell_end(core, live, result)
     if reading.left:

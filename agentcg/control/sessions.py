@@ -141,6 +141,8 @@ async def close(core: Core, live: LiveSession) -> None:
         core.watch.remove(live.tree.agent)
         observing.forget(core, live)
         core.state.drop_session(live)
+        if core.leases is not None:
+            core.leases.session_closed(live.record.id)
         core.meter.close(live.record.id)
         live.tree.close()
         core.journal.put_session(replace(live.record, limit=live.limit), is_open=False)

@@ -13,6 +13,7 @@ from agentcg.model.caps import Caps
 from agentcg.model.ids import CallId, SessionId
 from agentcg.model.outcome import Cause
 from agentcg.model.session import Session
+from agentcg.policy.lent import Part
 from agentcg.policy.pace import Pace
 from agentcg.policy.stall import Stall
 from agentcg.policy.steps import Jam
@@ -71,7 +72,8 @@ class LiveCall:
 
     `calls_oom` and `session_oom` are those levels' own counters when the call was declared;
     `for_room`: if it is frozen, then until the pool has room. `told` is set when the container
-    engine said how it ended.
+    engine said how it ended. `gpu` is what its grant says of GPU memory, `gpu_kill` words
+    on it if it was killed for that; `gpu_held` that it is frozen for it.
     `held` is how long it waited for memory while memory.high held its session up, seconds; while
     it does so, `waited` is what its whole time of waiting was when that began.
     """
@@ -80,6 +82,9 @@ class LiveCall:
     session: LiveSession
     leaf: CgroupDir | None = None
     pidfd: int | None = None
+    gpu: Part | None = None
+    gpu_kill: str = ""
+    gpu_held: bool = False
     status: int | None = None
     killed_for: Cause | None = None
     calls_oom: int = 0

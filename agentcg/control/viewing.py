@@ -27,10 +27,13 @@ async def calls(core: Core, live: Sequence[LiveCall]) -> list[CallView]:
         return {name: counters.read(leaf) for name, leaf in leaves.items()}
 
     usage = await core.blocking(read) if leaves else {}
-    return [
+    views = [
         CallView(c.record, usage[c.record.id]) if c.record.id in usage else closed(c.record)
         for c in live
     ]
+    if core.leases is None:
+        return views
+    return [replace(view, leases=core.leases.of_call(view.call.id)) for view in views]
 
 
 def closed(record: Call) -> CallView:

@@ -9,7 +9,10 @@ from agentcg.model.gpu import GuardKind, Lease
 class GpuGuard(Protocol):
     """A way to hold leases. Its methods block, in a thread, and may raise AgentcgError."""
 
-    kind: GuardKind
+    @property
+    def kind(self) -> GuardKind:
+        """Which it is."""
+        ...
 
     def probe(self) -> str | None:
         """Why it cannot work here, by trying; None if it can."""

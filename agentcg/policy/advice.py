@@ -29,17 +29,13 @@ class Most:
 UNBOUNDED = Most()
 
 
-def advise(call: Call, outcome: Outcome, most: Most) -> str:
+def advise(call: Call, outcome: Outcome, most: Most, gpu: str = "") -> str:
     """Two sentences: what happened, in numbers as far as they are known, and what to do next."""
     match outcome.cause:
         case Cause.OOM | Cause.STALL:
             return _memory(outcome, most)
-        case Cause.PRESSURE:
-            return (
-                f"Killed to make room: the memory that it shares with others was full, and it held "
-                f"more than it was guaranteed{_size(', with a peak of', outcome.peak)}. "
-                f"Try again later with less at once, or declare a guarantee."
-            )
+        case Cause.PRESSURE | Cause.GPU:
+            return _for_others(outcome, gpu)
         case Cause.DEADLINE | Cause.REQUEST | Cause.ORPHANED:
             return _stopped(call, outcome)
         case Cause.EXITED | Cause.SIGNALLED | Cause.PIDS:
@@ -54,6 +50,16 @@ def advise(call: Call, outcome: Outcome, most: Most) -> str:
                 f"How it ended is not known: its exit status could not be read"
                 f"{_figures(outcome)}. Its output tells whether to run it again."
             )
+
+
+def _for_others(outcome: Outcome, gpu: str) -> str:
+    if outcome.cause is Cause.GPU:
+        return gpu
+    return (
+        f"Killed to make room: the memory that it shares with others was full, and it held "
+        f"more than it was guaranteed{_size(', with a peak of', outcome.peak)}. "
+        f"Try again later with less at once, or declare a guarantee."
+    )
 
 
 def _memory(outcome: Outcome, most: Most) -> str:

@@ -19,8 +19,8 @@ class Evidence:
     `status` is the wait status of its main process, `killed_for` why we killed it, if we did,
     `calls_oom` and `session_oom` how far those levels' own `oom` counters rose while it ran,
     `calls_limit` and `session_limit` their memory limits, `held` how long the governor held its
-    threads up, `most` what a call of its session may
-    be granted.
+    threads up, `gpu` words on its GPU memory if it was killed for that, `most` what a call of its
+    session may be granted.
     """
 
     usage: Counters
@@ -31,6 +31,7 @@ class Evidence:
     calls_limit: int | None = None
     session_limit: int | None = None
     held: float | None = None
+    gpu: str = ""
     ended_at: float = 0.0
     most: Most = UNBOUNDED
 
@@ -57,7 +58,7 @@ def conclude(call: Call, evidence: Evidence) -> Outcome:
         limit=call.grant.memory_limit,
         level_limit=_level_limit(call, evidence, level),
     )
-    return replace(outcome, advice=advise(call, outcome, evidence.most))
+    return replace(outcome, advice=advise(call, outcome, evidence.most, evidence.gpu))
 
 
 def _split(status: int | None) -> tuple[int | None, int | None]:

@@ -134,7 +134,7 @@ def leaf_of(root: CgroupDir) -> Iterator[CgroupDir]:
 
 @contextlib.contextmanager
 def tenant(gpu: str) -> Iterator["subprocess.Popen[str]"]:
-    words = [sys.executable, str(Path(__file__).with_name("tenant.py"))]
+    words = [sys.executable, str(Path(__file__).with_name("taker.py"))]
     env = os.environ | {"CUDA_VISIBLE_DEVICES": gpu}
     pipe = subprocess.PIPE
     with subprocess.Popen(words, env=env, text=True, stdin=pipe, stdout=pipe) as process:

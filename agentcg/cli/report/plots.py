@@ -35,7 +35,7 @@ def outcome(cause: Cause | None) -> str:
             return "open"
         case Cause.OOM:
             return "oom"
-        case Cause.PIDS | Cause.DEADLINE | Cause.STALL | Cause.PRESSURE:
+        case Cause.PIDS | Cause.DEADLINE | Cause.STALL | Cause.PRESSURE | Cause.GPU:
             return "limit"
         case _ if cause in BY_ITSELF:
             return "ended"

@@ -46,7 +46,15 @@ _MARKS = {
 }
 # Causes of `call.ended` that are not the command's own end; at `pids` it fails by itself.
 _KILLS: frozenset[object] = frozenset(
-    {Cause.OOM, Cause.DEADLINE, Cause.STALL, Cause.PRESSURE, Cause.REQUEST, Cause.ORPHANED}
+    {
+        Cause.OOM,
+        Cause.DEADLINE,
+        Cause.STALL,
+        Cause.PRESSURE,
+        Cause.GPU,
+        Cause.REQUEST,
+        Cause.ORPHANED,
+    }
 )
 # What is listed below the table: not what the table shows by itself.
 NOTABLE = frozenset(_MARKS) | {Kind.FAIL_OPEN, Kind.DAEMON, Kind.LOST, Kind.CALL_ENDED}

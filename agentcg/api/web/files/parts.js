@@ -6,7 +6,7 @@ import { NONE, cores, moment, size, span, visible } from "./format.js";
 const SHOWN = 160; // characters of a command in a table
 const ROWS = 200;
 const CLOSE = 0.9; // of a limit: from here on it is close
-export const KILLS = new Set(["oom", "deadline", "stall", "pressure", "request", "orphaned"]);
+export const KILLS = new Set(["oom", "gpu", "deadline", "stall", "pressure", "request", "orphaned"]);
 
 const link = (kind, name, words) =>
   h("a", { href: `#/${kind}/${name}` }, visible(words));

@@ -1,0 +1,90 @@
+"""Calls that stand at libcuda's gate, as they would take more than their lease has.
+
+Up to what a call asked for in the first place its lease is raised, where there is room by now;
+beyond that, or without room, the process is killed, and told why.
+"""
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agentcg import units
+from agentcg.control.core import Core
+from agentcg.control.state import LiveCall
+from agentcg.errors import AgentcgError, NotFoundError
+from agentcg.model.event import Kind
+from agentcg.model.gpu import Lease
+from agentcg.model.outcome import Cause
+from agentcg.policy import lease_words as words
+
+if TYPE_CHECKING:
+    from agentcg.gpu.gates import Gate
+    from agentcg.gpu.uprobe import UprobeGuard
+
+_EVERY = 1.0
+
+
+async def follow(core: Core, guard: "UprobeGuard") -> None:
+    """Answer who stands there, and look for copies of the library, until cancelled."""
+    loop, news = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(guard.fd, news.set)
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(_EVERY):
+                    await news.wait()
+            except TimeoutError:
+                await core.blocking(guard.scan)
+            # Cleared before it is read: what comes meanwhile sets it anew.
+            news.clear()
+            for gate in await core.blocking(guard.turn, time.monotonic()):
+                core.spawn(_answer(core, guard, gate))
+    finally:
+        loop.remove_reader(guard.fd)
+
+
+async def _answer(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
+    lease = _lease(core, gate)
+    live = None if lease is None else core.state.calls.get(lease.call)
+    if core.leases is None or lease is None or live is None:
+        await core.blocking(guard.deny, gate)
+        return
+    needs = gate.used + gate.asked
+    why = f"{units.format_bytes(needs)} is more than it asked for"
+    if gate.killed:
+        why = "it went on without leave"
+    elif needs <= lease.wish.memory:
+        try:
+            live.gpu_held = True
+            await core.leases.change(lease.id, memory=needs)
+        except AgentcgError as e:
+            why = e.message
+        else:
+            return
+        finally:
+            live.gpu_held = False
+    _tell(core, live, replace(lease, used=needs), why)
+    await core.blocking(guard.deny, gate)
+
+
+def _lease(core: Core, gate: "Gate") -> Lease | None:
+    """The first of the leaf's: which device memory is on the library does not say."""
+    for one in gate.leases:
+        try:
+            return None if core.leases is None else core.leases.lease(one)
+        except NotFoundError:
+            continue
+    return None
+
+
+def _tell(core: Core, live: LiveCall, lease: Lease, why: str) -> None:
+    live.killed_for = live.killed_for or Cause.GPU
+    live.gpu_kill = words.killed(lease)
+    core.tell(
+        Kind.GPU_PRESSURE,
+        f"{live.gpu_kill} ({why})",
+        session=live.record.session,
+        call=live.record.id,
+        data={"lease": lease.id, "bytes": lease.bytes, "used": lease.used},
+    )

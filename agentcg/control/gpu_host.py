@@ -1,0 +1,199 @@
+"""What this host has of GPUs, found once: devices, what can hold leases, the engine. It blocks."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentcg.errors import AgentcgError, UnsupportedError
+from agentcg.gpu.device import DeviceReader
+from agentcg.gpu.engine import Engine
+from agentcg.gpu.guard import GpuGuard
+from agentcg.gpu.imaginary import Imaginary
+from agentcg.gpu.ladder import Ladder
+from agentcg.gpu.watchdog import Finding, Watchdog
+from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.model.gpu import GpuReading, GuardKind, Lease
+from agentcg.settings_parts import Gpu
+
+if TYPE_CHECKING:
+    from agentcg.gpu.device_gate import DeviceGate
+    from agentcg.gpu.kvcached import Kvcached
+    from agentcg.gpu.uprobe import UprobeGuard
+
+# A call at the gate of libcuda is denied after so long: the engine has made room by then, or not.
+GATE = 30.0
+Hear = Callable[[Finding], object]
+_ORDER = tuple(GuardKind)  # weakest first
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What leases are made with. `gate` and `uprobe` are there where they work, and not started."""
+
+    device: DeviceReader
+    ladder: Ladder
+    engine: Engine | None
+    gate: "DeviceGate | None" = None
+    uprobe: "UprobeGuard | None" = None
+    warnings: tuple[str, ...] = ()  # of the engine
+
+    def start(self, leased: Collection[int]) -> None:
+        """Attach what is to be attached; `leased` are the leaves that keep a lease."""
+        if self.uprobe is not None:
+            self.uprobe.start()
+        if self.gate is not None:
+            self.gate.start(leased)
+
+    def close(self) -> None:
+        """Leave the host as it was found."""
+        self.ladder.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A DeviceReader by which each reading is held against the leases, too."""
+
+    device: DeviceReader
+    watchdog: Watchdog
+    now: Callable[[], float]
+    hear: Hear
+
+    def read(self) -> tuple[GpuReading, ...]:
+        """Read, and act on what is read."""
+        readings = self.device.read()
+        for finding in self.watchdog.look(readings, self.now()):
+            self.hear(finding)
+        return readings
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The DeviceReader of a host without a driver."""
+
+    why: str
+
+    def read(self) -> tuple[GpuReading, ...]:
+        """Say why there is nothing to read.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(self.why)
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """In place of a guard where none is as strong as the configuration requires: denies."""
+
+    kind: GuardKind
+    why: str
+
+    def probe(self) -> str | None:
+        """It never can."""
+        return self.why
+
+    def hold(self, lease: Lease, leaf: CgroupDir) -> None:
+        """Refuse.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        del lease, leaf
+        raise UnsupportedError(
+            f"gpu.require is {self.kind.value}, which does not work here: {self.why}"
+        )
+
+    def release(self, lease: Lease, leaf: CgroupDir) -> None:
+        """Nothing is held."""
+
+    def close(self) -> None:
+        """Nothing was changed."""
+
+
+def find(
+    settings: Gpu,
+    root: CgroupDir,
+    pool: CgroupDir,
+    now: Callable[[], float],
+    hear: Hear,
+) -> Found:
+    """Open and try all of it; `hear` is told in a thread what the watchdog saw and did."""
+    from agentcg.gpu import libcuda
+    from agentcg.gpu.device_gate import DeviceGate
+    from agentcg.gpu.uprobe import UprobeGuard
+    from agentcg.kernel.bpffs import Pins
+
+    device, guards = _device(settings, root, pool, now, hear)
+    uprobe, gate = UprobeGuard(libcuda.installed(), timeout=GATE), None
+    guards[GuardKind.UPROBE] = uprobe
+    try:
+        gate = guards[GuardKind.DEVICE] = DeviceGate(pool, Pins())
+    except AgentcgError as e:
+        guards[GuardKind.DEVICE] = e.message
+    ladder, engine = Ladder(guards, settings.guards), _engine(settings)
+    return Found(
+        device,
+        ladder,
+        engine,
+        gate if ladder.working(GuardKind.DEVICE) else None,
+        uprobe if ladder.working(GuardKind.UPROBE) else None,
+        _warnings(engine),
+    )
+
+
+def _warnings(engine: "Kvcached | None") -> tuple[str, ...]:
+    try:
+        return () if engine is None else engine.warnings()
+    except AgentcgError as e:
+        return (e.message,)  # it may only not be there yet
+
+
+def strong_enough(ladder: Ladder, require: GuardKind) -> Callable[[Lease], Sequence[GpuGuard]]:
+    """The ladder's guards for a lease, without those that are too weak."""
+
+    def guards(lease: Lease) -> Sequence[GpuGuard]:
+        found = ladder.guards(lease)
+        if require is GuardKind.NONE:
+            return found
+        strong = [one for one in found if _ORDER.index(one.kind) >= _ORDER.index(require)]
+        return strong or [Required(require, ladder.reasons[require] or "it takes no lease")]
+
+    return guards
+
+
+def _device(
+    settings: Gpu,
+    root: CgroupDir,
+    pool: CgroupDir,
+    now: Callable[[], float],
+    hear: Hear,
+) -> tuple[DeviceReader, dict[GuardKind, GpuGuard | str]]:
+    # Imported late: nvidia-ml-py is 10 000 lines, and most hosts have no GPU.
+    from agentcg.gpu.driver import DriverLimits
+    from agentcg.kernel.nvml import Nvml
+
+    try:
+        nvml = Nvml.open()
+    except AgentcgError as e:
+        lacking: dict[GuardKind, GpuGuard | str] = {
+            GuardKind.NVML: e.message,
+            GuardKind.DRIVER: e.message,
+        }
+        if settings.imaginary is None:
+            return Absent(e.message), lacking
+        return Imaginary(settings.imaginary), lacking
+    watchdog = Watchdog(nvml, root, settings.grace)
+    return Watched(nvml, watchdog, now, hear), {
+        GuardKind.NVML: watchdog,
+        GuardKind.DRIVER: DriverLimits(nvml, pool),
+    }
+
+
+def _engine(settings: Gpu) -> "Kvcached | None":
+    if settings.engine.kind == "none":
+        return None
+    from agentcg.gpu.kvcached import Kvcached
+    from agentcg.gpu.poke import Poke
+
+    poke = None if settings.engine.poke is None else Poke(settings.engine.poke)
+    return Kvcached(settings.engine.name, owners=settings.engine.users, poke=poke)

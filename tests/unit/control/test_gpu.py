@@ -1,0 +1,163 @@
+"""What happens to leases becomes events; what this host has of GPUs."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agentcg.control import gpu, gpu_gates, gpu_host
+from agentcg.control.core import Core
+from agentcg.control.state import LiveCall
+from agentcg.errors import LimitError, UnsupportedError
+from agentcg.gpu.gates import Gate
+from agentcg.gpu.imaginary import Imaginary
+from agentcg.gpu.ladder import Ladder
+from agentcg.gpu.overuse import Act, Share
+from agentcg.gpu.watchdog import Finding
+from agentcg.kernel import procfs
+from agentcg.model.event import ABOUT, Event, Kind
+from agentcg.model.gpu import GpuNews, GpuWish, GuardKind, Lease, LeaseState
+from agentcg.model.ids import LeaseId, SessionId
+from agentcg.model.outcome import Cause
+from tests.unit.control.conftest import ONE
+from tests.unit.control.lessor import GIB, Lessor
+
+LEASE = Lease(
+    *(LeaseId("g-0"), SessionId("s"), ONE, GpuWish(8 * GIB), LeaseState.ACTIVE, 5.0),
+    gpu="GPU-1",
+    bytes=4 * GIB,
+)
+GATE = Gate((LEASE.id,), 7, "python", 2 * GIB, 3 * GIB, 4 * GIB, 1.0, 1, 7, killed=False)
+
+
+class Probes:
+    """A guard by uprobes that remembers whom it denied."""
+
+    def __init__(self) -> None:
+        self.denied: list[Gate] = []
+
+    def deny(self, gate: Gate) -> None:
+        self.denied.append(gate)
+
+
+@pytest.fixture
+def lessor(core: Core) -> Lessor:
+    made = Lessor(leases={LEASE.id: LEASE})
+    as_leases: Any = made
+    core.leases = as_leases
+    return made
+
+
+@pytest.fixture
+def told(core: Core, monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    heard: list[Event] = []
+    monkeypatch.setattr(core.recorder, "heard", heard.append)
+    return heard
+
+
+@pytest.mark.parametrize("news", list(GpuNews))
+def test_all_news_is_told_with_what_its_kind_documents(
+    core: Core, told: list[Event], news: GpuNews
+) -> None:
+    more: Mapping[str, float] = {"limit": 1, "was": 2} if news is GpuNews.ENGINE else {}
+    more = {"grace": 5.0} if news is GpuNews.REVOKED else more
+    gpu._tell(core, news, None if news is GpuNews.ENGINE else LEASE, "why", more)
+    (event,) = told
+    assert event.text == "why"
+    assert set(ABOUT[event.kind].data) == set(event.data)
+    assert event.call == (None if news is GpuNews.ENGINE else ONE)
+
+
+def seen(call: LiveCall, act: Act, why: str = "") -> Finding:
+    assert call.leaf is not None
+    return Finding(Share(call.leaf.id, "GPU-1", (LEASE.id,), 4 * GIB, 6 * GIB), act, why)
+
+
+@pytest.mark.usefixtures("lessor")
+async def test_what_the_watchdog_does_is_told_and_explains_a_death(
+    core: Core, call: LiveCall, told: list[Event]
+) -> None:
+    assert call.leaf is not None
+    core.state.add_leaf(call, call.leaf)
+    gpu._seen(core, seen(call, Act.NONE))
+    assert told == []
+    gpu._seen(core, seen(call, Act.STOP))
+    stopped = call.gpu_held
+    assert told[-1].text.startswith("it uses 6 GiB of GPU memory and has 4 GiB on lease: stopped")
+    gpu._seen(core, seen(call, Act.RESUME))
+    assert (stopped, call.gpu_held) == (True, False)
+    gpu._seen(core, seen(call, Act.NONE, "no such cgroup"))
+    assert told[-1].text.endswith("not stopped: no such cgroup")
+    gpu._seen(core, seen(call, Act.KILL))
+    assert call.killed_for is Cause.GPU
+    assert "4 GiB that it was granted while it used 6 GiB" in call.gpu_kill
+    assert [one.kind for one in told] == [Kind.GPU_PRESSURE] * 4
+
+
+async def test_who_stands_at_the_gate_gets_what_it_asked_for_first(
+    core: Core, call: LiveCall, lessor: Lessor
+) -> None:
+    guard: Any = Probes()
+    await gpu_gates._answer(core, guard, GATE)
+    assert lessor.leases[LEASE.id].bytes == 5 * GIB
+    assert guard.denied == []
+    assert call.killed_for is None
+
+
+@pytest.mark.parametrize("case", ["beyond", "no room", "without leave"])
+async def test_beyond_that_or_without_room_it_is_killed_and_told(
+    core: Core, call: LiveCall, lessor: Lessor, told: list[Event], case: str
+) -> None:
+    guard: Any = Probes()
+    lessor.refuses = LimitError("no room") if case == "no room" else None
+    asked = 9 * GIB if case == "beyond" else GATE.asked
+    gate = replace(GATE, asked=asked, killed=case == "without leave")
+    await gpu_gates._answer(core, guard, gate)
+    assert guard.denied == [gate]
+    assert call.killed_for is Cause.GPU
+    assert not call.gpu_held
+    words = {"beyond": "12 GiB is more than it asked for", "no room": "(no room)"}
+    assert words.get(case, "(it went on without leave)") in told[-1].text
+
+
+@pytest.mark.usefixtures("call")
+async def test_of_a_call_that_has_gone_nobody_waits(core: Core) -> None:
+    guard: Any = Probes()
+    await gpu_gates._answer(core, guard, GATE)
+    assert guard.denied == [GATE]
+
+
+def test_a_process_is_of_the_call_whose_own_cgroup_it_is_in(
+    core: Core, call: LiveCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {
+        1: "/pool/s/agentcg.calls/c-1",
+        2: "/pool/s/agentcg.calls/c-1/below",
+        3: "/pool/s/agentcg.agent/agentcg.calls/c-1",
+        4: "/elsewhere",
+    }
+    monkeypatch.setattr(procfs, "cgroup_path", places.__getitem__)
+    assert [gpu._whose(core, pid) for pid in places] == [call.record.id, call.record.id, None, None]
+
+
+def test_a_lease_that_no_guard_is_strong_enough_for_is_not_held() -> None:
+    ladder = Ladder({GuardKind.DRIVER: "driver 580 has no limits"}, tuple(GuardKind))
+    assert gpu_host.strong_enough(ladder, GuardKind.NONE)(LEASE) == []
+    (refusal,) = gpu_host.strong_enough(ladder, GuardKind.DRIVER)(LEASE)
+    nothing: Any = None
+    with pytest.raises(UnsupportedError, match="require is driver, which does not work here: dri"):
+        refusal.hold(LEASE, nothing)
+    assert refusal.probe() == "driver 580 has no limits"
+
+
+def test_a_host_without_a_driver_says_why_and_an_imaginary_gpu_what_it_is() -> None:
+    with pytest.raises(UnsupportedError, match="no driver"):
+        gpu_host.Absent("no driver").read()
+    (one,) = Imaginary(GIB, now=lambda: 5.0).read()
+    assert (one.free, one.at, one.processes) == (GIB, 5.0, ())
+
+
+def test_doctor_says_that_it_is_off(core: Core) -> None:
+    (line,) = gpu.checks(core)
+    assert (line.name, line.works) == ("gpu", False)
