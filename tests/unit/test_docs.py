@@ -61,6 +61,9 @@ def parse(words: list[str]) -> None:
     command = typer.main.get_command(app)
     name = program
     while hasattr(command, "commands"):
+        alone = getattr(command, "invoke_without_command", False)
+        if alone and (not rest or rest[0].startswith("-")):
+            break
         name = rest.pop(0)
         command = command.commands[name]
     command.make_context(name, rest)

@@ -160,7 +160,7 @@ def http() -> str:
         "Objects of others do not exist for a caller: 404.",
         "## Bodies",
     ]
-    for name in (*dict.fromkeys(bodies), "MemoryBody", "CpuBody", "BudgetBody"):
+    for name in (*dict.fromkeys(bodies), "MemoryBody", "CpuBody", "GpuBody", "BudgetBody"):
         schema = api["components"]["schemas"][name]
         parts += [
             f"### {name}",
@@ -222,7 +222,8 @@ def _commands(command: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - typer
         words = f"{path} {name}"
         if hasattr(one, "commands"):
             yield from _commands(one, words)
-            continue
+            if not one.invoke_without_command:
+                continue
         context = one.context_class(one, info_name=words)
         yield f"## `{' '.join([words, *one.collect_usage_pieces(context)])}`"
         yield re.sub(r"\s+", " ", one.help)

@@ -16,7 +16,7 @@ COLUMNS = ("key", "value", "default", "meaning")
 def rows(section: Json, schema: Json, prefix: str = "") -> Iterator[Sequence[str]]:
     """A row for each key of a section, those of inner sections and of list items included."""
     for name, prop in section["properties"].items():
-        inner = resolved(prop, schema)
+        inner = _present(prop, schema)
         if "properties" in inner:
             yield from rows(inner, schema, f"{prefix}{name}.")
             continue
@@ -43,16 +43,14 @@ def row(key: str, prop: Json, schema: Json) -> Sequence[str]:
 def of_path(path: Sequence[str], schema: Json) -> Sequence[str]:
     """Value, default and meaning of a key inside inner bodies; no default is left empty."""
     for step in path[:-1]:
-        schema = {**schema, **resolved(schema["properties"][step], schema)}
+        schema = {**schema, **_present(schema["properties"][step], schema)}
     _, value, default, meaning = row("", schema["properties"][path[-1]], schema)
     return (value, "" if default == "`null`" else default, meaning)
 
 
 def _value(prop: Json, schema: Json) -> str:
     """The type and the range of a value."""
-    prop = resolved(prop, schema)
-    if "anyOf" in prop:
-        (prop,) = (resolved(one, schema) for one in prop["anyOf"] if one.get("type") != "null")
+    prop = _present(prop, schema)
     if "enum" in prop:
         return ", ".join(f"`{one}`" for one in prop["enum"])
     if "const" in prop:
@@ -71,6 +69,15 @@ def _value(prop: Json, schema: Json) -> str:
     unit = " characters" if prop["type"] == "string" else ""
     range_ = " ".join(bound for bound in bounds if bound)
     return f"{words}, {range_}{unit}" if range_ else words
+
+
+def _present(prop: Json, schema: Json) -> Json:
+    """What a key holds where it is not null."""
+    prop = resolved(prop, schema)
+    if "anyOf" not in prop:
+        return prop
+    (found,) = (resolved(one, schema) for one in prop["anyOf"] if one.get("type") != "null")
+    return found
 
 
 def _default(prop: Json) -> str:

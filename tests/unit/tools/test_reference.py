@@ -44,6 +44,7 @@ def test_every_option_of_acg_run_is_described() -> None:
     for path in [*OPTIONS.values(), *HINTS.values()]:
         place = schema
         for step in path[:-1]:
-            name = place["properties"][step]["$ref"].rpartition("/")[2]
+            found = place["properties"][step]
+            name = next(iter(found.get("anyOf", [found])))["$ref"].rpartition("/")[2]
             place = schema["$defs"][name]
         assert place["properties"][path[-1]]["description"], path
