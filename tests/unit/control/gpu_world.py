@@ -137,6 +137,7 @@ class World:
     others: int = 0
     uses: dict[int, int | None] = field(default_factory=dict)
     hidden: int = 0  # used by processes of which the driver does not tell how much
+    attributed: bool = True
     gone: set[CallId] = field(default_factory=set)
     clock: float = 100.0
     fails: str = ""
@@ -154,9 +155,10 @@ class World:
         if self.fails:
             raise UnavailableError(self.fails)
         tenants = tuple(GpuProcess(pid, used) for pid, used in self.uses.items() if used != 0)
-        listed = (GpuProcess(ENGINE_PID, None), *tenants)
+        listed = (GpuProcess(ENGINE_PID, None), *tenants) if self.attributed else ()
+        free = self.total - self.used
         return (
-            GpuReading(GPU, "H", self.total, self.used, self.total - self.used, listed, self.clock),
+            GpuReading(GPU, "H", self.total, self.used, free, listed, self.clock, self.attributed),
         )
 
     def leases(self, **changes: Any) -> Leases:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentcg.control.bounded import Bounded
@@ -197,7 +197,7 @@ async def _quiet(work: Coroutine[object, object, Lease]) -> Lease | None:
 
 
 @given(st.lists(OPS, min_size=12, max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_interleaving(ops: list[tuple[object, ...]]) -> None:
     async def play() -> None:
         one = Play()

@@ -218,3 +218,18 @@ async def test_it_polls_only_while_there_is_something_to_see(world: World) -> No
     assert (await leases.look()).devices
     assert (await leases.look()).reserve == 2 * GIB
     await leases.close()
+
+
+async def test_where_the_driver_does_not_tell_who_it_ends_with_the_call(world: World) -> None:
+    world.attributed = False
+    leases = world.leases()
+    lease = await granted(leases, 1, 6)
+    world.uses[1] = 6 * GIB
+    await leases.release(lease.id)
+    world.clock += 6
+    await turns(leases)
+    assert leases.lease(lease.id).state is LeaseState.EXPIRING
+    world.uses.clear()
+    await leases.call_ended(call_of(1))
+    await turns(leases)
+    assert leases.lease(lease.id).state is LeaseState.RELEASED
