@@ -55,7 +55,7 @@ def _run(args: argparse.Namespace) -> int:
     pytest_args = [*(["-k", args.k] if args.k else []), *args.pytest_args]
     results = [suite.run(boots[0], disks, pytest_args, coverage=args.coverage, soak=args.soak)]
     for boot in boots[1:]:
-        # The first kernel had it all. Coverage costs a tenth of the time.
+        # The first kernel had it all.
         once = () if args.soak or pytest_args else _ONCE
         results.append(
             suite.run(boot, disks, [*pytest_args, *once], coverage=False, soak=args.soak)
