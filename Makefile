@@ -92,9 +92,10 @@ bench-calls: $(if $(VM),wheel,setup)
 bench-hooks: setup
 	tools/in-cgroup $(BIN)/python -m tests.bench.hooks
 
-# What recording traces costs the daemon: CPU, memory, disk, at 10, 100 and 1000 calls.
-bench-telemetry: setup
-	$(BIN)/python -m tests.bench.telemetry
+# What recording traces costs the daemon: CPU, memory, disk, at 10, 100 and 1000 calls; with VM=1
+# in instructions, and whether it delays calls.
+bench-telemetry: $(if $(VM),wheel,setup)
+	$(BIN)/python -m $(if $(VM),vm_tests bench telemetry --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL)),tests.bench.telemetry)
 
 # How long `agentcg top` takes to refresh at 500 calls, and from a key to the screen.
 bench-top: setup

@@ -17,7 +17,14 @@ from vm_tests.vm import Vm
 
 _ONCE = ("-m", "not any_kernel")
 _ONE = {"shell", "demo", "bench"}  # these boot one kernel, not the matrix
-_WHAT = (bench.calls, bench.cpu, bench.kernel, bench.overhead, bench.reaction)
+_WHAT = (
+    bench.calls,
+    bench.cpu,
+    bench.kernel,
+    bench.overhead,
+    bench.reaction,
+    bench.telemetry,
+)
 _BENCHES = {one.__name__: one for one in _WHAT}
 
 

@@ -19,7 +19,16 @@ from vm_tests.vm import Sink, Vm
 
 RESULTS = REPO / "build/bench"
 
-_SIZES = ("RUNS", "DOCKER", "WAKES", "SECONDS")  # variables of vm_tests/guest/bench*.py
+_SIZES = (
+    "RUNS",
+    "ROUNDS",
+    "DOCKER",
+    "WAKES",
+    "SECONDS",
+    "CALLS",
+    "WARM",
+    "HOT",
+)  # variables of vm_tests/guest/bench*.py
 _SECONDS = 6 * 60 * 60
 _TRACES = "/root/traces"
 _POOL = 640  # MiB
@@ -98,12 +107,23 @@ def _tabled(
 
 def cpu(boot: Boot, disks: qemu.Disks) -> int:
     """Show who gets how much CPU time, and how soon: `make bench-cpu`."""
+    return _counted(boot, disks, "vm_tests.guest.bench_cpu")
+
+
+def telemetry(boot: Boot, disks: qemu.Disks) -> int:
+    """Count what a sample costs and whether recording delays calls: `make bench-telemetry VM=1`."""
+    return _counted(boot, disks, "tests.bench.telemetry", "vm_tests.guest.bench_recording")
+
+
+def _counted(boot: Boot, disks: qemu.Disks, *modules: str) -> int:
+    """Run benches that print their figures, where instructions are nanoseconds."""
     env = {name: os.environ[name] for name in _SIZES if name in os.environ}
     with Vm.boot(boot, disks, counted=2) as vm:
         suite.prepare(vm)
         suite.put_tests(vm)
-        with steps.step("bench", f"Sharing on {boot.release}") as log, log.open("wb") as file:
-            return _measure(vm, "vm_tests.guest.bench_cpu", [_show, file.write], env=env)
+        with steps.step("bench", f"Measuring on {boot.release}") as log, log.open("wb") as file:
+            sinks: list[Sink] = [_show, file.write]
+            return max(_measure(vm, module, sinks, env=env) for module in modules)
 
 
 class _Lines:
