@@ -83,8 +83,8 @@ soak: wheel
 	AGENTCG_SOAK=1 tools/in-cgroup $(BIN)/pytest -q tests/root -m root --durations=10 --timeout 1800
 	$(BIN)/python -m vm_tests test --soak --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
 
-# What a call costs, here or (VM=1) in the VM beside systemd-run and docker exec. Figures go to
-# docs/benchmarks by hand: who reads them should have seen them.
+# What a call costs, here or (VM=1) in the VM beside systemd-run and docker exec, there in
+# instructions with COUNTED=1. Figures go to docs/benchmarks by hand: who reads them should have seen them.
 bench-calls: $(if $(VM),wheel,setup)
 	$(if $(VM),$(BIN)/python -m vm_tests bench calls,tools/in-cgroup $(BIN)/python -m tests.bench.calls)
 

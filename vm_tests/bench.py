@@ -19,29 +19,16 @@ from vm_tests.vm import Sink, Vm
 
 RESULTS = REPO / "build/bench"
 
-_SIZES = (
-    "RUNS",
-    "ROUNDS",
-    "DOCKER",
-    "WAKES",
-    "SECONDS",
-    "CALLS",
-    "WARM",
-    "HOT",
-)  # variables of vm_tests/guest/bench*.py
+# Variables of the benches.
+_SIZES = ["RUNS", "ROUNDS", "DOCKER", "WAKES", "SECONDS", "CALLS", "WARM", "HOT"]
 _SECONDS = 6 * 60 * 60
 _TRACES = "/root/traces"
 _POOL = 640  # MiB
 
 
 def calls(boot: Boot, disks: qemu.Disks) -> int:
-    """Boot a machine, install agentcg in it, and show what a call costs."""
-    with Vm.boot(boot, disks) as vm:
-        suite.prepare(vm)
-        suite.put_tests(vm)
-        env = {name: os.environ[name] for name in _SIZES if name in os.environ}
-        with steps.step("bench", f"Measuring on {boot.release}") as log, log.open("wb") as file:
-            return _measure(vm, "vm_tests.guest.bench", [_show, file.write], env=env)
+    """Show what a call costs under the installed daemon; COUNTED=1: in instructions."""
+    return _figures(boot, disks, 2 if os.environ.get("COUNTED") else 0, "vm_tests.guest.bench")
 
 
 def kernel(boot: Boot, disks: qemu.Disks) -> int:
@@ -107,18 +94,18 @@ def _tabled(
 
 def cpu(boot: Boot, disks: qemu.Disks) -> int:
     """Show who gets how much CPU time, and how soon: `make bench-cpu`."""
-    return _counted(boot, disks, "vm_tests.guest.bench_cpu")
+    return _figures(boot, disks, 2, "vm_tests.guest.bench_cpu")
 
 
 def telemetry(boot: Boot, disks: qemu.Disks) -> int:
     """Count what a sample costs and whether recording delays calls: `make bench-telemetry VM=1`."""
-    return _counted(boot, disks, "tests.bench.telemetry", "vm_tests.guest.bench_recording")
+    return _figures(boot, disks, 2, "tests.bench.telemetry", "vm_tests.guest.bench_recording")
 
 
-def _counted(boot: Boot, disks: qemu.Disks, *modules: str) -> int:
-    """Run benches that print their figures, where instructions are nanoseconds."""
+def _figures(boot: Boot, disks: qemu.Disks, counted: int, *modules: str) -> int:
+    """Run benches that print their figures; on so many CPUs that count instructions as time."""
     env = {name: os.environ[name] for name in _SIZES if name in os.environ}
-    with Vm.boot(boot, disks, counted=2) as vm:
+    with Vm.boot(boot, disks, counted=counted) as vm:
         suite.prepare(vm)
         suite.put_tests(vm)
         with steps.step("bench", f"Measuring on {boot.release}") as log, log.open("wb") as file:
