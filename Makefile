@@ -127,10 +127,11 @@ images: setup
 	$(if $(ROOTFS),$(BIN)/python -m sandbox_images rootfs $(ROOTFS))
 	$(BIN)/python -m sandbox_images build $(if $(ROOTFS),--rootfs $(ROOTFS))
 
-# Three agents with real workloads, in a VM or (HOST=1) under this host's daemon. RECORD=FILE keeps
-# what it showed, for `python -m vm_tests.demo.picture`.
+# Three agents with real workloads, in a VM or (HOST=1) under this host's daemon. PICTURES=FOLDER, in
+# a VM: those of the documents, taken there.
 demo: setup
-	@$(BIN)/python -m vm_tests demo $(if $(HOST),--host) $(if $(RECORD),--record $(RECORD))
+	@$(if $(PICTURES),command -v chromium >/dev/null || tools/need chromium)
+	@$(BIN)/python -m vm_tests demo $(if $(HOST),--host) $(if $(PICTURES),--pictures $(PICTURES))
 
 build/demo/toucher: vm_tests/demo/toucher.c
 build/bench/cost: tests/bench/kernel/cost.c
