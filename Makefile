@@ -89,8 +89,8 @@ soak: wheel
 	AGENTCG_SOAK=1 tools/in-cgroup $(BIN)/pytest -q tests/root -m root --durations=10 --timeout 1800
 	$(BIN)/python -m vm_tests test --soak --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
 
-# What a call costs, here or (VM=1) in the VM beside systemd-run and docker exec. Figures go to
-# docs/benchmarks by hand: who reads them should have seen them.
+# What a call costs, here or (VM=1) in the VM beside systemd-run and docker exec, there in
+# instructions with COUNTED=1. Figures go to docs/benchmarks by hand: who reads them should have seen them.
 bench-calls: $(if $(VM),wheel,setup)
 	$(if $(VM),$(BIN)/python -m vm_tests bench calls,tools/in-cgroup $(BIN)/python -m tests.bench.calls)
 
@@ -98,9 +98,10 @@ bench-calls: $(if $(VM),wheel,setup)
 bench-hooks: setup
 	tools/in-cgroup $(BIN)/python -m tests.bench.hooks
 
-# What recording traces costs the daemon: CPU, memory, disk, at 10, 100 and 1000 calls.
-bench-telemetry: setup
-	$(BIN)/python -m tests.bench.telemetry
+# What recording traces costs the daemon: CPU, memory, disk, at 10, 100 and 1000 calls; with VM=1
+# in instructions, and whether it delays calls.
+bench-telemetry: $(if $(VM),wheel,setup)
+	$(BIN)/python -m $(if $(VM),vm_tests bench telemetry --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL)),tests.bench.telemetry)
 
 # How long `agentcg top` takes to refresh at 500 calls, and from a key to the screen.
 bench-top: setup
@@ -116,7 +117,7 @@ bench-kernel: wheel
 	$(BIN)/python -m vm_tests bench kernel --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
 	$(BIN)/python -m tests.bench.kernel.report build/bench/kernel-$(if $(filter all,$(KERNEL)),7.2,$(KERNEL)).jsonl
 
-# Instructions that the governor adds where the pool has slack.
+# Instructions, or (WALL=1) nanoseconds, that the governor adds where the pool has slack.
 bench-overhead: wheel
 	$(BIN)/python -m vm_tests bench overhead --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))
 
@@ -140,10 +141,11 @@ images: setup
 	$(if $(ROOTFS),$(BIN)/python -m sandbox_images rootfs $(ROOTFS))
 	$(BIN)/python -m sandbox_images build $(if $(ROOTFS),--rootfs $(ROOTFS))
 
-# Three agents with real workloads, in a VM or (HOST=1) under this host's daemon. RECORD=FILE keeps
-# what it showed, for `python -m vm_tests.demo.picture`.
+# Three agents with real workloads, in a VM or (HOST=1) under this host's daemon. PICTURES=FOLDER, in
+# a VM: those of the documents, taken there.
 demo: setup
-	@$(BIN)/python -m vm_tests demo $(if $(HOST),--host) $(if $(RECORD),--record $(RECORD))
+	@$(if $(PICTURES),command -v chromium >/dev/null || tools/need chromium)
+	@$(BIN)/python -m vm_tests demo $(if $(HOST),--host) $(if $(PICTURES),--pictures $(PICTURES))
 
 build/demo/toucher: vm_tests/demo/toucher.c
 build/bench/cost: tests/bench/kernel/cost.c
@@ -159,9 +161,9 @@ build/gpu/libnvidia-ml.so.1: tests/gpu/nvml.c
 	@mkdir -p $(@D)
 	@gcc -std=gnu11 -Wall -Wextra -Werror -O1 -shared -fPIC -Wl,-soname,$(@F) -o $@ $<
 
-test: COVERAGE := 1
+# Coverage is that of this host's tests: in the emulated machines, where COVERAGE=1 adds it, it costs a third of the time.
 test: clean-coverage check root vm
-	$(BIN)/coverage combine --quiet . build/vm/*/coverage
+	$(BIN)/coverage combine --quiet . $(wildcard build/vm/*/coverage)
 	$(BIN)/coverage report --skip-covered --sort=cover
 
 clean-coverage:

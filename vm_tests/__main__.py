@@ -17,7 +17,14 @@ from vm_tests.vm import Vm
 
 _ONCE = ("-m", "not any_kernel")
 _ONE = {"shell", "demo", "bench"}  # these boot one kernel, not the matrix
-_WHAT = (bench.calls, bench.cpu, bench.kernel, bench.overhead, bench.reaction)
+_WHAT = (
+    bench.calls,
+    bench.cpu,
+    bench.kernel,
+    bench.overhead,
+    bench.reaction,
+    bench.telemetry,
+)
 _BENCHES = {one.__name__: one for one in _WHAT}
 
 
@@ -41,7 +48,7 @@ def main() -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.command == "demo" and args.host:
-        return demo.on_host(args.record)
+        return demo.on_host()
     boots, disks = session.build(args.kernel, args.wheel, _sandboxes(args))
     if args.command == "build":
         return 0
@@ -49,13 +56,13 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "shell":
         return _shell(boots[0], disks)
     if args.command == "demo":
-        return demo.in_machine(boots[0], disks, args.record)
+        return demo.in_machine(boots[0], disks, args.pictures)
     if args.command == "bench":
         return _BENCHES[args.what](boots[0], disks)
     pytest_args = [*(["-k", args.k] if args.k else []), *args.pytest_args]
     results = [suite.run(boots[0], disks, pytest_args, coverage=args.coverage, soak=args.soak)]
     for boot in boots[1:]:
-        # The first kernel had it all. Coverage costs a tenth of the time.
+        # The first kernel had it all.
         once = () if args.soak or pytest_args else _ONCE
         results.append(
             suite.run(boot, disks, [*pytest_args, *once], coverage=False, soak=args.soak)
@@ -99,8 +106,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--kernel", default=default, help=f"a name or all (now {default})")
         command.add_argument("--wheel", type=Path, help="test this wheel instead of building one")
         if name == "demo":
-            command.add_argument("--host", action="store_true", help="run on this host, no VM")
-            command.add_argument("--record", type=Path, metavar="FILE", help="for demo.picture")
+            where = command.add_mutually_exclusive_group()
+            where.add_argument("--host", action="store_true", help="run on this host, no VM")
+            where.add_argument("--pictures", type=Path, metavar="FOLDER", help="take them there")
         if name == "bench":
             command.add_argument("what", choices=_BENCHES)
         if name == "test":

@@ -19,20 +19,16 @@ from vm_tests.vm import Sink, Vm
 
 RESULTS = REPO / "build/bench"
 
-_SIZES = ("RUNS", "DOCKER", "WAKES", "SECONDS")  # variables of vm_tests/guest/bench*.py
+# Variables of the benches.
+_SIZES = ["RUNS", "ROUNDS", "DOCKER", "WAKES", "SECONDS", "CALLS", "WARM", "HOT"]
 _SECONDS = 6 * 60 * 60
 _TRACES = "/root/traces"
 _POOL = 640  # MiB
 
 
 def calls(boot: Boot, disks: qemu.Disks) -> int:
-    """Boot a machine, install agentcg in it, and show what a call costs."""
-    with Vm.boot(boot, disks) as vm:
-        suite.prepare(vm)
-        suite.put_tests(vm)
-        env = {name: os.environ[name] for name in _SIZES if name in os.environ}
-        with steps.step("bench", f"Measuring on {boot.release}") as log, log.open("wb") as file:
-            return _measure(vm, "vm_tests.guest.bench", [_show, file.write], env=env)
+    """Show what a call costs under the installed daemon; COUNTED=1: in instructions."""
+    return _figures(boot, disks, 2 if os.environ.get("COUNTED") else 0, "vm_tests.guest.bench")
 
 
 def kernel(boot: Boot, disks: qemu.Disks) -> int:
@@ -59,9 +55,10 @@ def kernel(boot: Boot, disks: qemu.Disks) -> int:
 
 
 def overhead(boot: Boot, disks: qemu.Disks) -> int:
-    """Count the instructions that the governor costs: `make bench-overhead`."""
+    """Count what instructions the governor costs, or (WALL=1) what time: `make bench-overhead`."""
     order = {"runs": int(os.environ.get("RUNS", "5")), "rounds": 21}
-    return _tabled("overhead", boot, disks, order, overheads.table, counted=1)
+    counted = 0 if os.environ.get("WALL") else 1
+    return _tabled("overhead", boot, disks, order, overheads.table, counted=counted)
 
 
 def reaction(boot: Boot, disks: qemu.Disks) -> int:
@@ -97,12 +94,23 @@ def _tabled(
 
 def cpu(boot: Boot, disks: qemu.Disks) -> int:
     """Show who gets how much CPU time, and how soon: `make bench-cpu`."""
+    return _figures(boot, disks, 2, "vm_tests.guest.bench_cpu")
+
+
+def telemetry(boot: Boot, disks: qemu.Disks) -> int:
+    """Count what a sample costs and whether recording delays calls: `make bench-telemetry VM=1`."""
+    return _figures(boot, disks, 2, "tests.bench.telemetry", "vm_tests.guest.bench_recording")
+
+
+def _figures(boot: Boot, disks: qemu.Disks, counted: int, *modules: str) -> int:
+    """Run benches that print their figures; on so many CPUs that count instructions as time."""
     env = {name: os.environ[name] for name in _SIZES if name in os.environ}
-    with Vm.boot(boot, disks, counted=2) as vm:
+    with Vm.boot(boot, disks, counted=counted) as vm:
         suite.prepare(vm)
         suite.put_tests(vm)
-        with steps.step("bench", f"Sharing on {boot.release}") as log, log.open("wb") as file:
-            return _measure(vm, "vm_tests.guest.bench_cpu", [_show, file.write], env=env)
+        with steps.step("bench", f"Measuring on {boot.release}") as log, log.open("wb") as file:
+            sinks: list[Sink] = [_show, file.write]
+            return max(_measure(vm, module, sinks, env=env) for module in modules)
 
 
 class _Lines:

@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -103,7 +103,7 @@ class Vm:
         *,
         stream: Sink,
         errors: Sink | None = None,
-        stdin: bytes = b"",
+        stdin: bytes | Iterator[bytes] = b"",
         env: Mapping[str, str] | None = None,
         cwd: str = "/root",
         timeout: float = 300,
@@ -111,15 +111,18 @@ class Vm:
         """Run a command as root, give its output to `stream` as it comes, return its exit status.
 
         Its errors go to `errors`, or to `stream` too. Several threads may run commands at once.
+        An iterator is read in a thread of its own, so that it may wait for what the command says.
         TimeoutError: it took longer and was killed. The status of a signal is its negative number.
         """
         channel = next(self._channels)
         self._inboxes[channel] = queue.SimpleQueue()
         order = {"argv": list(argv), "env": dict(env or {}), "cwd": cwd}
         self._send(Frame(channel, Kind.EXEC, json.dumps(order).encode()))
-        for begin in range(0, len(stdin), MAX_PAYLOAD):
-            self._send(Frame(channel, Kind.STDIN, stdin[begin : begin + MAX_PAYLOAD]))
-        self._send(Frame(channel, Kind.STDIN))
+        if isinstance(stdin, bytes):
+            begins = range(0, len(stdin), MAX_PAYLOAD)
+            self._type(channel, (stdin[begin : begin + MAX_PAYLOAD] for begin in begins))
+        else:
+            threading.Thread(target=self._type, args=(channel, stdin), daemon=True).start()
         sinks = {Kind.STDOUT: stream, Kind.STDERR: errors or stream}
         try:
             return self._follow(channel, sinks, time.monotonic() + timeout)
@@ -168,6 +171,11 @@ class Vm:
         while (frame := self._next(channel, deadline)).kind is not Kind.EXIT:
             sinks[frame.kind](frame.payload)
         return int(frame.payload)
+
+    def _type(self, channel: int, stdin: Iterable[bytes]) -> None:
+        for chunk in stdin:
+            self._send(Frame(channel, Kind.STDIN, chunk))
+        self._send(Frame(channel, Kind.STDIN))
 
     def _kill(self, channel: int, sinks: Mapping[Kind, Sink]) -> None:
         self._send(Frame(channel, Kind.KILL))

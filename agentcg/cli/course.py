@@ -99,7 +99,16 @@ def _memory(trace: Trace, begin: float, end: float, width: int, glyphs: Glyphs) 
     if 0 < trace.guarantee <= top:
         lines.append(Line(trace.guarantee, "guarantee", "green", solid=False))
     columns = plot.columns_of(points, begin, end, width)
-    return plot.draw(columns, lines, height=_MEMORY_ROWS, top=top, label=size, glyphs=glyphs)
+    return plot.draw(columns, lines, height=_MEMORY_ROWS, top=top, label=_bytes, glyphs=glyphs)
+
+
+def _bytes(value: float) -> str:
+    """Its size; without the fraction where the scale has no room for that."""
+    text = size(value)
+    if len(text) < plot.MARGIN:
+        return text
+    number, unit = text.split()
+    return f"{float(number):.0f} {unit}"
 
 
 def _cpu(trace: Trace, begin: float, end: float, width: int, glyphs: Glyphs) -> Sequence[Cells]:

@@ -3,12 +3,14 @@
 Times are of whole processes, from fork to wait, as the session's agent sees them.
 """
 
+import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +53,7 @@ def plain(acg: Path, session: str) -> tuple[Arm, Arm]:
 
 def compare(site: Site, arms: Sequence[Arm], runs: int, *, gap: float) -> None:
     """Time the arms in turn and print what each takes, and adds to its base."""
-    words = [sys.executable, "-m", "tests.bench.turns"]
-    words += [str(site.cgroup / "agentcg.agent"), str(runs), str(gap)]
-    orders = json.dumps({arm.name: [arm.stdin, *arm.argv] for arm in arms})
-    done = subprocess.run(
-        words, input=orders, cwd=REPO, check=True, stdout=subprocess.PIPE, text=True
-    )
-    took: dict[str, list[float]] = json.loads(done.stdout)
+    took = timed(site.cgroup, arms, runs, gap=gap)
     for arm in arms:
         figure(f"{arm.name}, {site.when(gap)}", took[arm.name])
         if arm.base is None:
@@ -70,6 +66,20 @@ def compare(site: Site, arms: Sequence[Arm], runs: int, *, gap: float) -> None:
             figure(f"{arm.name}, of that the cgroup.procs write, {site.when(gap)}", writes)
             rest = [add - write for add, write in zip(adds, writes, strict=True)]
             figure(f"{arm.name} adds without that write, {site.when(gap)}", rest)
+
+
+def timed(
+    cgroup: Path, arms: Sequence[Arm], runs: int, *, gap: float
+) -> Mapping[str, Sequence[float]]:
+    """Milliseconds of each arm, started in turn in the session of that cgroup."""
+    words = [sys.executable, "-m", "tests.bench.turns"]
+    words += [str(cgroup / "agentcg.agent"), str(runs), str(gap)]
+    orders = json.dumps({arm.name: [arm.stdin, *arm.argv] for arm in arms})
+    done = subprocess.run(
+        words, input=orders, cwd=REPO, check=True, stdout=subprocess.PIPE, text=True
+    )
+    took: dict[str, list[float]] = json.loads(done.stdout)
+    return took
 
 
 def _writes(site: Site, session: str, runs: int) -> list[float]:
@@ -99,3 +109,18 @@ def moves(site: Site, runs: int, *, gap: float) -> None:
     sleeper.wait()
     leaf.rmdir()
     figure(f"a cgroup.procs write by itself, {site.when(gap)}", times)
+
+
+def gets(admin: Path, session: str, runs: int) -> list[float]:
+    """Milliseconds to read a session over a kept connection, one request after the other."""
+    connection = http.client.HTTPConnection("agentcg")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(admin))
+    times = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        connection.request("GET", f"/v1/sessions/{session}")
+        connection.getresponse().read()
+        times.append((time.perf_counter() - begun) * 1e3)
+    connection.close()
+    return times

@@ -3,9 +3,7 @@
 A daemon of its own on a private cgroup2 mount; docs/benchmarks has the figures.
 """
 
-import http.client
 import os
-import socket
 import statistics
 import tempfile
 import time
@@ -14,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from agentcg.client import Client
-from tests.bench.arms import Site, compare, moves, plain
+from tests.bench.arms import Site, compare, gets, moves, plain
 from tests.bench.figures import figure
 from tests.root.daemon import ACG, RUN, Daemon, running, until
 
@@ -37,25 +35,11 @@ def main() -> None:
         for runs, gap in ((RUNS, 0.0), (SPACED, GAP)):
             compare(site, plain(ACG, "one"), runs, gap=gap)
             moves(site, runs, gap=gap)
-        _api(RUNS)
+        times = gets(RUN / "admin.sock", "one", RUNS)
+        figure("API: GET a session", times)
+        figure("API: requests/s, one connection", [1e3 / statistics.mean(times)], "1/s")
         _idle(daemon)
         client.close_session("one")
-
-
-def _api(runs: int) -> None:
-    """Reading one session over a kept connection, one request after the other."""
-    connection = http.client.HTTPConnection("agentcg")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(RUN / "admin.sock"))
-    times = []
-    for _ in range(runs):
-        begun = time.perf_counter()
-        connection.request("GET", "/v1/sessions/one")
-        connection.getresponse().read()
-        times.append((time.perf_counter() - begun) * 1e3)
-    connection.close()
-    figure("API: GET a session", times)
-    figure("API: requests/s, one connection", [1e3 / statistics.mean(times)], "1/s")
 
 
 def _idle(daemon: Daemon) -> None:

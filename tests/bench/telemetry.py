@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -99,9 +102,12 @@ async def _window(made: Fleet, calls: int, what: str) -> None:
     store.put = counted  # type: ignore[method-assign]
     folder = store.rules.folder
     cpu, begun, disk = time.process_time(), time.monotonic(), _disk(folder)
-    await asyncio.sleep(SECONDS)
+    with _system_calls() as entered:
+        await asyncio.sleep(SECONDS)
     took, used = time.monotonic() - begun, time.process_time() - cpu
     name = f"{calls} {what} calls"
+    if entered:
+        figure(f"{name}: system calls a sample", [entered[0] / max(1, count)], "")
     figure(f"{name}: CPU", [100 * used / took], "% of a core")
     figure(f"{name}: samples", [count / took], "1/s")
     figure(f"{name}: CPU a sample", [1e6 * used / max(1, count)], "us")
@@ -109,6 +115,22 @@ async def _window(made: Fleet, calls: int, what: str) -> None:
     grown = _disk(folder) - disk
     figure(f"{name}: disk", [grown / calls / took * _HOUR / 1024], "KiB a call and hour")
     figure(f"{name}: lost", [float(store.lost)], "samples")
+
+
+@contextlib.contextmanager
+def _system_calls() -> Iterator[list[float]]:
+    """Count those of all threads of this process, where there is perf."""
+    entered: list[float] = []
+    if shutil.which("perf") is None:
+        yield entered
+        return
+    event = "raw_syscalls:sys_enter"
+    words = ["perf", "stat", "-x,", "-e", event, "-p", str(os.getpid())]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as perf:
+        yield entered
+        perf.send_signal(signal.SIGINT)
+        _, said = perf.communicate()
+    entered += [float(line.split(",")[0]) for line in said.splitlines() if event in line]
 
 
 def _disk(folder: Path) -> int:

@@ -1,13 +1,10 @@
-"""Draws what a demo showed, from its recording: `python -m vm_tests.demo.picture FILE FOLDER`.
+"""Draws what a terminal showed, as SVG; of a demo's recording two pictures.
 
-Two SVGs: the live table when the pool was fullest and when a call had just been killed, with what
+They are the live table when the pool was fullest and when a call had just been killed, with what
 was told above it, and the result.
-The recording is made by `python -m vm_tests demo --record FILE`.
 """
 
-import argparse
 import io
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -42,13 +39,9 @@ _FRAME = """\
 """
 
 
-def main() -> int:
-    """Read the recording and write both pictures."""
-    parser = argparse.ArgumentParser(prog="python -m vm_tests.demo.picture", description=__doc__)
-    parser.add_argument("recording", type=Path)
-    parser.add_argument("folder", type=Path)
-    args = parser.parse_args()
-    messages = [state.decode(line) for line in args.recording.read_bytes().splitlines()]
+def replay(recording: Path, folder: Path) -> None:
+    """Draw the demo that was recorded so."""
+    messages = [state.decode(line) for line in recording.read_bytes().splitlines()]
     live, result = console(_COLUMNS), console(_COLUMNS)
     readings = [message for message in messages if isinstance(message, state.Now)]
     live.print(show.table(max(readings, key=lambda now: now.pool or 0), _COLUMNS), "")
@@ -60,9 +53,8 @@ def main() -> int:
         if isinstance(message, state.Told) and (text := show.notable(message, everything=False)):
             live.print(Text(text))
     closing.report(result, next(m for m in messages if isinstance(m, state.Result)))
-    draw(live, args.folder / "demo-live.svg", "make demo")
-    draw(result, args.folder / "demo-result.svg", "make demo")
-    return 0
+    draw(live, folder / "demo-live.svg", "make demo")
+    draw(result, folder / "demo-result.svg", "make demo")
 
 
 def console(columns: int) -> Console:
@@ -80,7 +72,3 @@ def draw(shown: Console, path: Path, title: str) -> None:
     """Write what was printed."""
     svg = shown.export_svg(title=title, code_format=_FRAME, unique_id=path.stem)
     path.write_text("".join(f"{line.rstrip()}\n" for line in svg.splitlines()), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

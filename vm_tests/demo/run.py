@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +16,7 @@ from agentcg.client import Client
 from agentcg.errors import AgentcgError
 from vm_tests import qemu, steps, suite
 from vm_tests.app import REPO
-from vm_tests.demo import closing, show
+from vm_tests.demo import camera, closing, show
 from vm_tests.errors import HarnessError
 from vm_tests.kernels import Boot
 from vm_tests.vm import Vm
@@ -33,8 +34,8 @@ _POOL = ("MemoryMax=544M", "AllowedCPUs=1")
 _END_SECONDS = 60
 
 
-def in_machine(boot: Boot, disks: qemu.Disks, record: Path | None) -> int:
-    """Boot a machine, install agentcg in it, and run the demo there."""
+def in_machine(boot: Boot, disks: qemu.Disks, pictures: Path | None) -> int:
+    """Boot a machine, install agentcg in it, and run the demo there; pictures go to a folder."""
     _need_toucher()
     begin = time.monotonic()
     with Vm.boot(boot, disks) as vm:
@@ -43,7 +44,7 @@ def in_machine(boot: Boot, disks: qemu.Disks, record: Path | None) -> int:
         vm.output(["systemctl", "set-property", "--runtime", "agentcg.slice", *_POOL])
         steps.say("==> Three agents replay (about 2 min; Ctrl-C ends everything)")
         command = [_PYTHON, "-m", _MODULE, "--toucher", f"{_GUEST}/toucher"]
-        with _recorder(record) as file, show.Display(file) as display:
+        with _recorder(vm, pictures) as file, show.Display(file) as display:
             try:
                 status = vm.run(command, stream=display.feed, cwd=_GUEST, timeout=_SECONDS)
             except TimeoutError as error:
@@ -51,7 +52,7 @@ def in_machine(boot: Boot, disks: qemu.Disks, record: Path | None) -> int:
     return _close(display, status, "make demo", time.monotonic() - begin)
 
 
-def on_host(record: Path | None) -> int:
+def on_host() -> int:
     """Run the demo under the agentcg daemon of this host."""
     _need_toucher()
     acg = _check_host()
@@ -63,7 +64,7 @@ def on_host(record: Path | None) -> int:
     )
     assert process.stdout is not None
     try:
-        with _recorder(record) as file, show.Display(file) as display:
+        with show.Display() as display:
             while chunk := os.read(process.stdout.fileno(), 65536):
                 display.feed(chunk)
         status = process.wait()
@@ -72,8 +73,13 @@ def on_host(record: Path | None) -> int:
     return _close(display, status, "make demo HOST=1", time.monotonic() - begin)
 
 
-def _recorder(path: Path | None) -> contextlib.AbstractContextManager[IO[bytes] | None]:
-    return path.open("wb") if path else contextlib.nullcontext()
+@contextlib.contextmanager
+def _recorder(vm: Vm, pictures: Path | None) -> Iterator[IO[bytes] | None]:
+    if pictures is None:
+        yield None
+        return
+    with camera.pointed(vm, pictures) as recording, recording.open("wb") as file:
+        yield file
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -32,10 +32,11 @@ svg { display: block; width: 100%; height: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
 th, td { border-bottom: 1px solid var(--rule); padding: 3px 10px 3px 0; text-align: left;
-  vertical-align: top; overflow-wrap: anywhere; min-width: 48px; }
+  vertical-align: top; overflow-wrap: anywhere; min-width: 88px; }
 .figure { text-align: right; white-space: nowrap; }
 .note { border-left: 3px solid var(--limit); padding-left: 8px; }
 .key { display: inline-block; width: 12px; height: 12px; margin: 0 4px 0 12px; }
+.key + span { white-space: nowrap; }
 .grid { stroke: var(--rule); stroke-width: 0.6; }
 .tick, .name { fill: var(--faint); font-size: 11px; }
 .peak { fill: var(--high); }

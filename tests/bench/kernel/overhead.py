@@ -1,17 +1,21 @@
 """What the governor costs where it has nothing to do: `make bench-overhead`, in the machine.
 
-There QEMU counts instructions as nanoseconds, so that a difference of a thousandth shows. The pool
-has slack all the time. stdin is {"runs", "rounds"}; one JSON line a figure.
+There QEMU counts instructions as nanoseconds, so that a difference of a thousandth shows; with
+WALL=1 they are nanoseconds of the host. The pool has slack all the time. The tiers take turns, in
+random order. stdin is {"runs", "rounds"}; one JSON line a figure.
 """
 
 import json
+import random
 import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.bench.kernel import stats
 from tests.bench.kernel.ours import Switch
 from vm_tests.guest.sandbox import Sandbox, sandbox
 
@@ -30,10 +34,10 @@ def main() -> None:
     order = json.load(sys.stdin)
     command = [str(COST), str(order["rounds"])]
     switch = Switch()
-    for tier in TIERS:
-        switch.to(tier)
-        with sandbox("cost") as box:
-            for run in range(order["runs"]):
+    for run in range(order["runs"]):
+        for tier in random.sample(TIERS, len(TIERS)):
+            switch.to(tier)
+            with sandbox("cost") as box:
                 for place in PLACES:
                     for line in _output(box, place, command).splitlines():
                         name, median, _ = line.split()
@@ -52,25 +56,30 @@ def _output(box: Sandbox, place: str, command: Sequence[str]) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Instructions without the governor and with it, and what it adds, in Markdown."""
-    head = ["one", "where", "off", "T1", "T1 adds", "least to most over runs"]
+    """What one costs without the governor and with it, and what it adds, in Markdown."""
+    head = ["one", "where", "off", "T1", "T1 adds", "with 95 % confidence"]
     lines = [head, ["---"] * len(head)]
     for measure, words in MEASURES.items():
         for place in PLACES:
             off, on = (
-                [
-                    row["ns"]
+                {
+                    row["run"]: row["ns"]
                     for row in rows
                     if (row["measure"], row["place"], row["tier"]) == (measure, place, tier)
-                ]
+                }
                 for tier in TIERS
             )
-            base = statistics.median(off)
-            added = [100 * (value / base - 1) for value in (statistics.median(on), *sorted(on))]
-            spread = f"{added[1]:+.2f} to {added[-1]:+.2f} %"
-            figures = [f"{base:.0f}", f"{statistics.median(on):.0f}", f"{added[0]:+.2f} %", spread]
-            lines.append([words, place, *figures])
+            added = stats.resampled(sorted(off), partial(_added, off, on))
+            figures = [f"{statistics.median(tier.values()):.0f}" for tier in (off, on)]
+            spread = f"{added.low:+.2f} to {added.high:+.2f} %"
+            lines.append([words, place, *figures, f"{added.value:+.2f} %", spread])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _added(off: Mapping[int, int], on: Mapping[int, int], runs: Sequence[int]) -> float:
+    """What T1 adds in percent, by the medians of those runs."""
+    base, ours = (statistics.median(tier[run] for run in runs) for tier in (off, on))
+    return 100 * (ours / base - 1)
 
 
 if __name__ == "__main__":

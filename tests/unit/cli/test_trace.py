@@ -34,6 +34,12 @@ def drawn(width: int = 80, glyphs: plot.Glyphs = UNICODE, **about: object) -> li
     return [t.plain for t in courses.page(course(**about), width=width, glyphs=glyphs)]  # type: ignore[arg-type]
 
 
+def test_a_scale_keeps_its_unit() -> None:
+    grew = tuple(Sample(AT + n, n, True, Usage(memory=90 * n * MIB)) for n in range(3))
+    rows = courses.page(replace(course(limit=272 * MIB), samples=grew), width=80, glyphs=UNICODE)
+    assert any(row.plain.startswith(" 286 MiB│") for row in rows)
+
+
 @pytest.mark.parametrize("width", [60, 80, 132])
 @pytest.mark.parametrize("glyphs", [UNICODE, ASCII])
 def test_a_plot_fits_and_is_safe(width: int, glyphs: plot.Glyphs) -> None:

@@ -1,13 +1,11 @@
 """What the demo plans from the traces, and how it shows what it is told."""
 
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from vm_tests.demo import show, state
+from vm_tests.demo import picture, show, state
 from vm_tests.demo.plan import TENANTS, Step
 
 MIB = 1 << 20
@@ -61,8 +59,7 @@ def test_a_pipe_gets_plain_lines_in_any_chunks(capsys: pytest.CaptureFixture[str
 def test_a_recording_becomes_pictures(tmp_path: Path) -> None:
     recording = tmp_path / "demo.jsonl"
     recording.write_bytes(b"".join(map(state.encode, STREAM)))
-    words = [sys.executable, "-m", "vm_tests.demo.picture", str(recording), str(tmp_path)]
-    subprocess.run(words, check=True)
+    picture.replay(recording, tmp_path)
     live = (tmp_path / "demo-live.svg").read_text(encoding="utf-8").replace("&#160;", " ")
     result = (tmp_path / "demo-result.svg").read_text(encoding="utf-8").replace("&#160;", " ")
     assert "400 of 544 MiB" in live

@@ -57,7 +57,7 @@ def declarations(css: str) -> list[str]:
     assert _RULE.sub("", flat).strip() == "", _RULE.sub("", flat)
     found = []
     for selector, body in _RULE.findall(flat):
-        assert re.fullmatch(r"[.:a-z0-9, \n-]+", selector.strip()), selector
+        assert re.fullmatch(r"[.:+a-z0-9, \n-]+", selector.strip()), selector
         assert not body.strip() or body.strip().endswith(";"), body
         for one in body.split(";")[:-1]:
             assert _DECLARED.fullmatch(one.strip()), one
