@@ -108,7 +108,7 @@ bench-telemetry: setup
 bench-top: setup
 	$(BIN)/python -m tests.bench.top
 
-# What the probes on libcuda cost an allocation and its release.
+# What the planner, a lease over the API, and the probes on libcuda cost.
 bench-gpu: setup
 	tools/in-cgroup $(BIN)/python -m tests.bench.gpu
 
