@@ -53,11 +53,13 @@ define compile-bpf
 	@$(LLVM_STRIP) -g $@.new && mv $@.new $@
 endef
 
-# A driver's library for tests of the GPU guards; not musl's, as a host's Python is to load it.
+# A driver's libraries for tests of the GPU guards; not musl's, as a host's Python is to load them.
 build/gpu/libcuda.so.1: tests/gpu/cuda.c
+build/gpu/libnvidia-ml.so.1: tests/gpu/nvml.c
+build/gpu/libcuda.so.1 build/gpu/libnvidia-ml.so.1:
 	@command -v $(CLANG) >/dev/null || tools/need clang-19
 	@mkdir -p $(@D)
-	@$(CLANG) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -fPIC -shared -Wl,-soname,libcuda.so.1 -o $@ $<
+	@$(CLANG) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -fPIC -shared -Wl,-soname,$(@F) -o $@ $<
 
 wheel: setup
 	@rm -rf dist && $(BIN)/hatchling build -t wheel -d dist >/dev/null && ls dist/*.whl
@@ -107,7 +109,7 @@ bench-telemetry: $(if $(VM),wheel,setup)
 bench-top: setup
 	$(BIN)/python -m tests.bench.top
 
-# What the probes on libcuda cost an allocation and its release.
+# What the planner, a lease over the API, and the probes on libcuda cost.
 bench-gpu: setup
 	tools/in-cgroup $(BIN)/python -m tests.bench.gpu
 
@@ -154,12 +156,6 @@ build/demo/toucher build/bench/cost build/bench/ramp:
 	@command -v musl-gcc >/dev/null || tools/need musl-tools
 	@mkdir -p $(@D)
 	@musl-gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wconversion -O1 -static -s -o $@ $<
-
-# What stands for a driver in tests, and is loaded into Python: by the host's own C library.
-build/gpu/libnvidia-ml.so.1: tests/gpu/nvml.c
-	@command -v gcc >/dev/null || tools/need gcc libc6-dev
-	@mkdir -p $(@D)
-	@gcc -std=gnu11 -Wall -Wextra -Werror -O1 -shared -fPIC -Wl,-soname,$(@F) -o $@ $<
 
 # Coverage is that of this host's tests: in the emulated machines, where COVERAGE=1 adds it, it costs a third of the time.
 test: clean-coverage check root vm

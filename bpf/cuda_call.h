@@ -163,7 +163,8 @@ static __always_inline int take(struct call *call)
 	}
 	if (call->state == GATED) {
 		__sync_fetch_and_add(&account->gated, 1);
-		bpf_send_signal(SIGSTOP);
+		/* To this thread: while the process has a SIGSTOP pending for another, one more wakes nobody. */
+		bpf_send_signal_thread(SIGSTOP);
 		if (!tell(GPU_GATED, call, account))
 			kill_caller(call, account);
 	}

@@ -18,9 +18,13 @@ from vm_tests.vm import Vm
 TESTS = "/root/agentcg"
 _RESULTS = "/var/lib/vm-results"
 PYTHON = "/opt/agentcg/bin/python"
-# The loader's tests need what this project's CI machines may not have: BPF trampolines, sched_ext.
-_PATHS = ("vm_tests/guest", "tests/root/test_bpf.py", "tests/root/test_bpffs.py")
-_BUILT = ("build/bpf-tests", "build/demo/toucher", "build/bench/cost", "build/bench/ramp")
+# These need what this project's CI machines may not have: BPF (trampolines, sched_ext), uprobes.
+_ROOT = ("bpf", "bpffs", "gpu_device_gate", "gpu_uprobe", "gpu_watchdog")
+_PATHS = ("vm_tests/guest", *(f"tests/root/test_{name}.py" for name in _ROOT))
+_BUILT = (
+    *("build/bpf-tests", "build/gpu"),
+    *("build/demo/toucher", "build/bench/cost", "build/bench/ramp"),
+)
 _TIMEOUT = 60 * 60
 _TEST_TIMEOUT = 300  # one test's, in seconds; pyproject.toml's is for the host
 # What fails is run once more and, if it passes then, shown at the end (docs/decisions/0019-*).
@@ -108,7 +112,8 @@ def _pytest(
         file.write(chunk)
 
     with log.open("wb") as file:
-        env = {"AGENTCG_IN_VM": "1", "COLUMNS": str(shutil.get_terminal_size().columns)}
+        env = {"AGENTCG_IN_VM": "1", "AGENTCG_TEST_ROOT": "/sys/fs/cgroup"}
+        env |= {"COLUMNS": str(shutil.get_terminal_size().columns)}
         env |= _coverage_env() if coverage else {}
         env |= {"AGENTCG_SOAK": "1"} if soak else {}
         try:

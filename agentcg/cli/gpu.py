@@ -69,14 +69,21 @@ def lease(
     wait: Annotated[str, typer.Option("--wait", help="How long it may queue.")] = "0",
     form: output.FormatOption = output.Format.TABLE,
 ) -> None:
-    """Ask for GPU memory for a call that is open; a call's own intent does that too (--gpu)."""
+    """Ask for GPU memory for a call that is open; a call's own intent does that too (--gpu).
+
+    Exit code 1 if it is denied.
+    """
+    from agentcg.cli.errors import FAILED
     from agentcg.cli.link import client, find
+    from agentcg.model.gpu import LeaseState
 
     asked = {"memory": memory, "min": least, "duration": duration, "wait": wait}
     said = {key: value for key, value in asked.items() if value is not None}
     with client() as daemon:
         found = daemon.ask_lease({"call": find(daemon, call).call.id, **said})
     _tell(found, form)
+    if found.state is LeaseState.DENIED:
+        raise typer.Exit(FAILED)
 
 
 def release(

@@ -45,8 +45,8 @@ Weight = Annotated[Count, Field(ge=1, le=10000)]
 Pids = Annotated[Count, Field(ge=2, le=4_194_304)]
 Priority = Annotated[Count, Field(ge=-100, le=100)]
 Name = Annotated[str, Field(max_length=128)]
-GpuUuid = Annotated[str, Field(pattern=r"^[A-Za-z0-9/-]{1,80}\z", examples=["GPU-8f6c1d2e"])]
-ProgramName = Annotated[str, Field(pattern=r"^[!-~]{1,128}\z", examples=["p-17"])]
+GpuUuid = Annotated[str, Field(pattern=r"^[A-Za-z0-9/-]{1,80}$", examples=["GPU-8f6c1d2e"])]
+ProgramName = Annotated[str, Field(pattern=r"^[!-.0-~]{1,128}$", examples=["p-17"])]
 
 
 class Body(BaseModel):

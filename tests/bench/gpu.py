@@ -1,32 +1,97 @@
-"""What the probes on libcuda cost a program: `make bench-gpu`.
+"""What leases of GPU memory cost: `make bench-gpu`.
 
-Pairs of an allocation and its release, in the fake library, which only counts: with no probe,
-with probes and no lease (any other program on the host), and with a lease, in turn.
+The planner, with a crowd that waits; a lease asked for and given back over the API, with a driver
+that only tells; and the probes on libcuda: pairs of an allocation and its release, in the fake
+library, which only counts, with no probe, with probes and no lease (any other program on the
+host), and with a lease, in turn.
 """
 
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+from agentcg.client import Client
 from agentcg.gpu.uprobe import UprobeGuard
 from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.model.gpu import LeaseId, LeaseState, Shrink
+from agentcg.policy.lease_plan import Ask, Wait
+from agentcg.policy.lease_queue import plan
+from agentcg.policy.ledger import GIB, Allowance, Claim, Ledger, Rules
 from tests.bench.figures import figure, ratio
+from tests.gpu.nvml import LIBRARY as NVML
+from tests.gpu.nvml import STATE, Driver
 from tests.gpu.tenants import LIBRARY, Device, Tenant
+from tests.root.daemon import RUN, running
 from tests.root.gpu import MIB, lease
 
 PAIRS = 2000  # of a round
 ROUNDS = int(os.environ.get("RUNS", "20"))
+LEASES = 25 * ROUNDS
+CROWD = 64  # that wait, and as many leases
 
 
 def main() -> None:
     """Run all and print the figures."""
-    took: dict[str, list[float]] = {"no probe": [], "probes, no lease": [], "a lease": []}
+    root = Path(os.environ["AGENTCG_TEST_ROOT"])
+    with tempfile.TemporaryDirectory() as scratch:
+        _planner()
+        _api(root, Path(scratch))
+        _probes(root, Path(scratch))
+
+
+def _planner() -> None:
+    # Nobody finds room, and nothing is done for one that the others would only wait for.
+    rules = Rules(floor=4 * GIB, engine_priority=10)
+    for many in (1, CROWD):
+        leases = [LeaseId(f"g-{n}") for n in range(many)]
+        claims = tuple(Claim(one, GIB // 4, GIB // 4) for one in leases)
+        engine = Allowance(38 * GIB, 37 * GIB, 38 * GIB, 38 * GIB, Shrink.BYTES, running=3)
+        ledger = Ledger("GPU-0", 160 * GIB, 6 * GIB, rules, claims, engine)
+        asks = [Ask(one, 8 * GIB, 4 * GIB, n % 9, 99.0, 1e9, 1e9) for n, one in enumerate(leases)]
+        rates = []
+        steps = plan(asks, {"GPU-0": ledger}, (), 100.0, rules)
+        assert all(isinstance(one.step, Wait) and one.gpu for one in steps)
+        for _ in range(ROUNDS):
+            turns, begun = 2000 // many, time.perf_counter()
+            for _ in range(turns):
+                plan(asks, {"GPU-0": ledger}, (), 100.0, rules)
+            rates.append(turns * many / (time.perf_counter() - begun))
+        figure(f"decisions of the planner, {many} waiting", rates, "1/s")
+
+
+def _api(root: Path, scratch: Path) -> None:
+    driver = Driver(scratch / "nvml")
+    driver.one("limits")
+    os.environ |= {"LD_LIBRARY_PATH": str(NVML.parent), STATE: str(driver.file)}
+    gpu = {"enabled": True, "reserve": "4GiB", "require": "driver"}
+    took: dict[str, list[float]] = {"asked for and granted": [], "given back": []}
     with (
-        tempfile.TemporaryDirectory() as scratch,
-        CgroupDir.open(Path(os.environ["AGENTCG_TEST_ROOT"])) as top,
+        running(root, "bench/agentcg.slice", scratch, gpu=gpu) as daemon,
+        Client(RUN / "admin.sock") as client,
     ):
-        device = Device(Path(scratch), 1000 * MIB)
+        daemon.open("one")
+        for _ in range(LEASES):
+            # One each: a call that has given a lease back is asked to wait until that is seen.
+            call = client.declare({"tool": "torch"}, "one").call.id
+            begun = time.perf_counter()
+            made = client.ask_lease({"call": call, "memory": "256MiB", "wait": "10s"})
+            took["asked for and granted"].append((time.perf_counter() - begun) * 1e3)
+            if made.state is not LeaseState.GRANTED:
+                sys.exit(f"{made.id} is {made.state}: {made.reason}")
+            begun = time.perf_counter()
+            client.release_lease(made.id)
+            took["given back"].append((time.perf_counter() - begun) * 1e3)
+            client.close(call)
+    for name, values in took.items():
+        figure(f"a lease {name}, over the API", values)
+
+
+def _probes(root: Path, scratch: Path) -> None:
+    took: dict[str, list[float]] = {"no probe": [], "probes, no lease": [], "a lease": []}
+    with CgroupDir.open(root) as top:
+        device = Device(scratch, 1000 * MIB)
         with top.make("bench-gpu") as leaf:
             reason = UprobeGuard([LIBRARY], timeout=60).probe()
             if reason is not None:

@@ -198,6 +198,18 @@ def test_threads_that_wait_together_go_on_together(
     assert account.killed == 0
 
 
+def test_who_comes_while_another_is_stopped_is_stopped_too(
+    guard: UprobeGuard, leaf: CgroupDir, tmp_path: Path
+) -> None:
+    for _ in range(20):
+        device = Device(tmp_path, 1000 * MIB)
+        with device.tenant(leaf) as tenant:
+            tenant.ask(f"threads 8 {20 * MIB}")
+            guard.deny(comes(guard, lambda gate: gate.pid == tenant.process.pid))
+            assert tenant.process.wait(30) == -signal.SIGKILL
+        assert device.peak <= 100 * MIB
+
+
 def test_who_is_continued_before_the_freeze_never_gets_its_answer(
     guard: UprobeGuard, leaf: CgroupDir, device: Device
 ) -> None:

@@ -17,7 +17,7 @@ from tests.root.conftest import Spawn
 from tests.root.daemon import until
 from tests.unit.gpu.leases import lease
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.any_kernel]
 GRACE = 5.0
 
 

@@ -24,14 +24,14 @@ ENGINE = EngineStats(40 * GIB, 30 * GIB, 4 * GIB, 3, 2, (), 1.0)
 
 @dataclass
 class Gpus:
-    """A device with leases, each granted at once."""
+    """A device with leases, each granted at once, or denied where the device is smaller."""
 
     leases: dict[LeaseId, Lease] = field(default_factory=dict)
     told: list[tuple[SessionId | None, ProgramId, ProgramBody]] = field(default_factory=list)
 
 
 class Leased:
-    """Grants whatever is asked for, under g-0, g-1 and so on."""
+    """Grants what the device can hold, under g-0, g-1 and so on."""
 
     gpus: Gpus
 
@@ -42,10 +42,11 @@ class Leased:
 
     async def ask_lease(self, caller: Caller, call: CallId | None, wish: GpuWish) -> Lease:
         number, session = len(self.gpus.leases), caller.session or SessionId("s-home")
+        ids = LeaseId(f"g-{number}"), session, call or CallId("c-own")
+        if wish.memory > DEVICE.total:
+            return Lease(*ids, wish, LeaseState.DENIED, 5.0, reason="at most 80 GiB")
         made = Lease(
-            LeaseId(f"g-{number}"),
-            session,
-            call or CallId("c-own"),
+            *ids,
             wish,
             LeaseState.GRANTED,
             5.0,

@@ -58,5 +58,6 @@ def test_a_program_is_told_of(agent: httpx2.Client, server: Running) -> None:
     ((session, program, told),) = server.controller.gpus.told
     assert (session, program) == (None, "p-17")
     assert (told.event, told.eta, told.kv_bytes) == (ProgramPhase.TOOL_START, 12.0, GIB)
-    assert agent.post("/v1/programs/a%20b/events", json=body).status_code == 422
+    for hostile in ("a%20b", "a%0A", "a%2Fb"):
+        assert agent.post(f"/v1/programs/{hostile}/events", json=body).status_code in {404, 422}
     assert agent.post("/v1/programs/p/events", json={"event": "x"}).status_code == 422

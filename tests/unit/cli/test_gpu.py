@@ -92,9 +92,11 @@ def test_a_host_without_a_gpu_says_so() -> None:
 
 def test_a_lease_is_asked_for_and_released(cli: Run, server: Running) -> None:
     server.controller.add("c-aaaa2222", Intent(), Grant(), session=HOME)
-    _, out, _ = cli("gpu", "lease", "c-aa", "8GiB", "--wait", "5s")
-    assert out == "g-2 is granted of 8 GiB on GPU-1\n"
+    code, out, _ = cli("gpu", "lease", "c-aa", "8GiB", "--wait", "5s")
+    assert (code, out) == (0, "g-2 is granted of 8 GiB on GPU-1\n")
     assert server.controller.gpus.leases[LeaseId("g-2")].wish == GpuWish(8 * GIB, wait=5.0)
+    code, out, _ = cli("gpu", "lease", "c-aa", "81GiB")
+    assert (code, out) == (1, "g-3 is denied: at most 80 GiB\n")
     _, out, _ = cli("gpu", "release", "g-2", "-o", "json")
     assert json.loads(out)["state"] == "expiring"
     code, _, err = cli("gpu", "release", "g-9")

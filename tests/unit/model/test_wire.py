@@ -16,6 +16,7 @@ from agentcg.model.wire import (
     CallBody,
     CallPatchBody,
     EndBody,
+    GpuBody,
     SessionBody,
 )
 
@@ -244,3 +245,11 @@ def test_an_exit_code_is_a_byte(code: int) -> None:
 def test_an_exit_code_beyond_a_byte_is_refused(code: float) -> None:
     with pytest.raises(ValidationError):
         EndBody.model_validate({"exit_code": code})
+
+
+@pytest.mark.parametrize("field", ["gpu", "program"])
+@pytest.mark.parametrize("value", ["", "a\n", "a b", "\u00e4", "a" * 129])
+def test_names_of_devices_and_programs_are_plain(field: str, value: str) -> None:
+    GpuBody.model_validate({"memory": 1, field: "GPU-1"})
+    with pytest.raises(ValidationError):
+        GpuBody.model_validate({"memory": 1, field: value})
