@@ -11,6 +11,7 @@ from functools import partial
 
 from agentcg import units
 from agentcg.control import gpu_gates, gpu_host
+from agentcg.control.bounded import Bounded
 from agentcg.control.core import Core
 from agentcg.control.leasing import Leases, Parts
 from agentcg.errors import AgentcgError
@@ -26,6 +27,9 @@ from agentcg.model.view import Check
 from agentcg.policy import lease_words as words
 from agentcg.policy import lent
 from agentcg.policy.ledger import Rules
+
+# Seconds for the driver to tell what there is; to go on without it is better than to hang.
+_LOOKING = 20.0
 
 _KINDS: Mapping[GpuNews, Kind] = {
     GpuNews.QUEUED: Kind.GPU_QUEUED,
@@ -48,11 +52,7 @@ async def start(core: Core) -> None:
     settings = core.settings.gpu
     if not settings.enabled:
         return
-    loop = asyncio.get_running_loop()
-    found = await core.blocking(
-        _find, core, lambda seen: loop.call_soon_threadsafe(_seen, core, seen)
-    )
-    core.gpus = found
+    found = core.gpus = await _found(core)
     leases = Leases(
         Parts(
             device=found.device,
@@ -71,11 +71,12 @@ async def start(core: Core) -> None:
         )
     )
     leased = [leaf.id for one in core.journal.open_leases() if (leaf := _leaf(core, one.call))]
-    await core.blocking(found.start, leased)
+    for kind, why in (await core.blocking(found.start, leased)).items():
+        core.tell(Kind.DAEMON, f"GPU leases go without the guard {kind.value}: {why}")
+    core.leases = leases  # before it takes up old ones: a call that ends meanwhile is to be told
     await leases.start()
-    core.leases = leases
-    if found.uprobe is not None:
-        core.spawn(gpu_gates.follow(core, found.uprobe))
+    if found.watched is not None:
+        core.spawn(gpu_gates.follow(core, found.watched))
     core.tell(Kind.DAEMON, f"GPU memory is leased; strongest guard: {found.ladder.strongest.value}")
 
 
@@ -99,6 +100,20 @@ def checks(core: Core) -> tuple[Check, ...]:
         for kind, why in core.gpus.ladder.reasons.items()
         if kind.value != "none"
     )
+
+
+async def _found(core: Core) -> gpu_host.Found:
+    """What there is; nothing where the driver does not answer, which keeps nobody from starting."""
+    loop = asyncio.get_running_loop()
+
+    def hear(seen: Finding) -> None:
+        loop.call_soon_threadsafe(_seen, core, seen)
+
+    try:
+        return await Bounded("the GPU's driver").do(partial(_find, core, hear), _LOOKING)
+    except AgentcgError as e:
+        core.tell(Kind.DAEMON, f"no GPU memory can be leased: {e.message}")
+        return gpu_host.without(core.settings.gpu, e.message)
 
 
 def _find(core: Core, hear: gpu_host.Hear) -> gpu_host.Found:

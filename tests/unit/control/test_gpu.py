@@ -1,5 +1,6 @@
 """What happens to leases becomes events; what this host has of GPUs."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from agentcg.control import gpu, gpu_gates, gpu_host
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
-from agentcg.errors import LimitError, UnsupportedError
+from agentcg.errors import BpfError, LimitError, UnsupportedError
 from agentcg.gpu.gates import Gate
 from agentcg.gpu.imaginary import Imaginary
 from agentcg.gpu.ladder import Ladder
@@ -20,6 +21,7 @@ from agentcg.model.event import ABOUT, Event, Kind
 from agentcg.model.gpu import GpuNews, GpuWish, GuardKind, Lease, LeaseState
 from agentcg.model.ids import LeaseId, SessionId
 from agentcg.model.outcome import Cause
+from agentcg.settings_parts import Gpu, GpuEngine
 from tests.unit.control.conftest import ONE
 from tests.unit.control.lessor import GIB, Lessor
 
@@ -161,3 +163,59 @@ def test_a_host_without_a_driver_says_why_and_an_imaginary_gpu_what_it_is() -> N
 def test_doctor_says_that_it_is_off(core: Core) -> None:
     (line,) = gpu.checks(core)
     assert (line.name, line.works) == ("gpu", False)
+
+
+class Guard:
+    """A guard that works until it is to start."""
+
+    closed = False
+
+    def __init__(self, kind: GuardKind) -> None:
+        self.kind = kind
+
+    def probe(self) -> None:
+        """It works."""
+
+    def start(self, *_: object) -> None:
+        raise BpfError("attaching", 1)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_guard_that_cannot_start_is_left_out() -> None:
+    uprobe, gate = Guard(GuardKind.UPROBE), Guard(GuardKind.DEVICE)
+    found: Any = {GuardKind.UPROBE: uprobe, GuardKind.DEVICE: gate}
+    ladder = Ladder(found, tuple(GuardKind))
+    parts: dict[str, Any] = {"uprobe": uprobe, "gate": gate}
+    host = gpu_host.Found(gpu_host.Absent("none"), ladder, None, **parts)
+    assert host.watched is parts["uprobe"]
+    assert set(host.start([])) == {GuardKind.UPROBE, GuardKind.DEVICE}
+    assert uprobe.closed
+    assert gate.closed
+    assert not host.ladder.working(GuardKind.UPROBE)
+    assert ladder.strongest is GuardKind.NONE
+    assert "attaching" in ladder.reasons[GuardKind.DEVICE]
+
+
+async def test_a_driver_that_fails_or_hangs_keeps_no_daemon_from_starting(
+    core: Core, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returns = threading.Event()
+    monkeypatch.setattr(gpu, "_LOOKING", 0.01)
+    monkeypatch.setattr(gpu, "_find", lambda *_: returns.wait(20))
+    found = await gpu._found(core)
+    returns.set()
+    assert "did not answer" in told[-1].text
+    with pytest.raises(UnsupportedError, match="did not answer"):
+        found.device.read()
+    assert "did not answer" in found.ladder.reasons[GuardKind.NVML]
+
+
+def test_beside_an_engine_that_cannot_be_asked_nothing_is_leased(core: Core) -> None:
+    engine = GpuEngine(kind="kvcached", name="x", poke="http://elsewhere:1")
+    found = gpu_host.find(
+        Gpu(enabled=True, engine=engine, imaginary=GIB), core.root, core.root, core.now, print
+    )
+    with pytest.raises(UnsupportedError, match=r"gpu\.engine: "):
+        found.device.read()
