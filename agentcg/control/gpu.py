@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from agentcg import units
-from agentcg.control import gpu_gates, gpu_host
+from agentcg.control import gpu_gates, gpu_host, gpu_left
 from agentcg.control.bounded import Bounded
 from agentcg.control.core import Core
 from agentcg.control.leasing import Leases, Parts
@@ -50,9 +50,12 @@ _DONE: Mapping[Act, str] = {
 async def start(core: Core) -> None:
     """Lease GPU memory, if that is wanted; the open calls are known by now."""
     settings = core.settings.gpu
-    if not settings.enabled:
+    if settings.enabled:
+        core.gpus = await _found(core)
+    await gpu_left.clear(core)
+    if core.gpus is None:
         return
-    found = core.gpus = await _found(core)
+    found = core.gpus
     leases = Leases(
         Parts(
             device=found.device,
