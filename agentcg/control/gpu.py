@@ -4,7 +4,7 @@ Where there is no driver every ask is denied with the reason, and the daemon run
 """
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,11 +25,13 @@ from agentcg.model.ids import CallId
 from agentcg.model.outcome import Cause
 from agentcg.model.view import Check
 from agentcg.policy import lease_words as words
-from agentcg.policy import lent
 from agentcg.policy.ledger import Rules
+
+log = logging.getLogger("agentcg")
 
 # Seconds for the driver to tell what there is; to go on without it is better than to hang.
 _LOOKING = 20.0
+_LEAVING = 5.0
 
 _KINDS: Mapping[GpuNews, Kind] = {
     GpuNews.QUEUED: Kind.GPU_QUEUED,
@@ -88,15 +90,21 @@ async def stop(core: Core) -> None:
     leases, core.leases = core.leases, None
     if leases is not None:
         await leases.close()
+
+
+async def leave(core: Core) -> None:
+    """Take the guards away, when all else is done: a driver may hang, and systemd kills us then."""
     if core.gpus is not None:
-        with contextlib.suppress(AgentcgError):
-            await core.blocking(core.gpus.close)
+        try:
+            await Bounded("taking the GPU's guards away").do(core.gpus.close, _LEAVING)
+        except AgentcgError as e:
+            log.warning("%s", e.message)
 
 
 def checks(core: Core) -> tuple[Check, ...]:
-    """Lines of doctor: which guards work here, and why others do not."""
+    """Lines of doctor: which guards work here, and why others do not. Off is no fault."""
     if core.gpus is None:
-        return (Check("gpu", works=False, detail=lent.OFF),)
+        return ()
     engine = [Check("gpu.engine", works=False, detail=one) for one in core.gpus.warnings]
     return tuple(engine) + tuple(
         Check(f"gpu.{kind.value}", works=not why, detail=why or "it can hold leases")

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -160,9 +161,8 @@ def test_a_host_without_a_driver_says_why_and_an_imaginary_gpu_what_it_is() -> N
     assert (one.free, one.at, one.processes) == (GIB, 5.0, ())
 
 
-def test_doctor_says_that_it_is_off(core: Core) -> None:
-    (line,) = gpu.checks(core)
-    assert (line.name, line.works) == ("gpu", False)
+def test_that_it_is_off_is_no_fault_for_doctor(core: Core) -> None:
+    assert gpu.checks(core) == ()
 
 
 class Guard:
@@ -210,6 +210,28 @@ async def test_a_driver_that_fails_or_hangs_keeps_no_daemon_from_starting(
     with pytest.raises(UnsupportedError, match="did not answer"):
         found.device.read()
     assert "did not answer" in found.ladder.reasons[GuardKind.NVML]
+
+
+async def test_a_driver_that_hangs_keeps_no_daemon_from_stopping(
+    core: Core, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    returns = threading.Event()
+    monkeypatch.setattr(gpu, "_LEAVING", 0.01)
+    host: Any = gpu_host.without(core.settings.gpu, "hangs")
+    monkeypatch.setattr(gpu_host.Found, "close", lambda _: returns.wait(20))
+    core.gpus = host
+    await gpu.leave(core)
+    returns.set()
+    assert "did not answer" in caplog.text
+
+
+def test_what_outlives_the_daemon_is_taken_away_first() -> None:
+    order: list[GuardKind] = []
+    guards: dict[GuardKind, Any] = {kind: Guard(kind) for kind in GuardKind if kind != "none"}
+    for kind, one in guards.items():
+        one.close = partial(order.append, kind)
+    Ladder(guards, tuple(GuardKind)).close()
+    assert order == [GuardKind.DEVICE, GuardKind.UPROBE, GuardKind.NVML, GuardKind.DRIVER]
 
 
 def test_beside_an_engine_that_cannot_be_asked_nothing_is_leased(core: Core) -> None:
