@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agentcg.api.controller import Caller, Role
 from agentcg.control import rights
 from agentcg.control.core import Core
+from agentcg.control.freezing import leaf_of
 from agentcg.control.state import LiveCall
 from agentcg.errors import (
     AgentcgError,
@@ -93,9 +94,9 @@ def _say(core: Core, live: LiveCall, part: Part) -> None:
 
 async def _ask(core: Core, leases: "Leases", live: LiveCall, wish: GpuWish, within: float) -> Lease:
     """The lease once it is decided on, or as it stands after a while: then it is waited for on."""
-    record = live.record
+    record, leaf = live.record, leaf_of(live)
     asking = asyncio.ensure_future(
-        leases.ask(record.session, record.id, live.leaf, wish, record.grant.priority)
+        leases.ask(record.session, record.id, leaf, wish, record.grant.priority)
     )
     try:
         done, _ = await asyncio.wait({asking}, timeout=within)
