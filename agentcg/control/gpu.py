@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from agentcg import units
-from agentcg.control import gpu_gates, gpu_host, gpu_left
+from agentcg.control import gpu_gates, gpu_host, gpu_left, lending
 from agentcg.control.bounded import Bounded
 from agentcg.control.core import Core
 from agentcg.control.leasing import Leases, Parts
@@ -80,6 +80,8 @@ async def start(core: Core) -> None:
         core.tell(Kind.DAEMON, f"GPU leases go without the guard {kind.value}: {why}")
     core.leases = leases  # before it takes up old ones: a call that ends meanwhile is to be told
     await leases.start()
+    for live in list(core.state.calls.values()):
+        lending.restarted(core, live)
     if found.watched is not None:
         core.spawn(gpu_gates.follow(core, found.watched))
     core.tell(Kind.DAEMON, f"GPU memory is leased; strongest guard: {found.ladder.strongest.value}")

@@ -47,6 +47,7 @@ class Probes:
 @pytest.fixture
 def lessor(core: Core) -> Lessor:
     made = Lessor(leases={LEASE.id: LEASE})
+    made.room.set()
     as_leases: Any = made
     core.leases = as_leases
     return made
