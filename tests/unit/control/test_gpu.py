@@ -1,6 +1,7 @@
 """What happens to leases becomes events; what this host has of GPUs."""
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,7 @@ from agentcg.gpu.ladder import Ladder
 from agentcg.gpu.overuse import Act, Share
 from agentcg.gpu.watchdog import Finding
 from agentcg.kernel import procfs
+from agentcg.kernel.bpf_records import GpuAccount
 from agentcg.model.event import ABOUT, Event, Kind
 from agentcg.model.gpu import GpuNews, GpuWish, GuardKind, Lease, LeaseState
 from agentcg.model.ids import LeaseId, SessionId
@@ -31,7 +33,10 @@ LEASE = Lease(
     gpu="GPU-1",
     bytes=4 * GIB,
 )
-GATE = Gate((LEASE.id,), 7, "python", 2 * GIB, 3 * GIB, 4 * GIB, 1.0, 1, 7, killed=False)
+GATE = Gate(
+    *((LEASE.id,), 7, "python", 2 * GIB, 3 * GIB, 4 * GIB, time.monotonic() + 600, 1, 7),
+    killed=False,
+)
 
 
 class Probes:
@@ -39,6 +44,11 @@ class Probes:
 
     def __init__(self) -> None:
         self.denied: list[Gate] = []
+        self.used = GATE.used
+
+    def account(self, leaf: object) -> GpuAccount:
+        del leaf
+        return GpuAccount(used=self.used)
 
     def deny(self, gate: Gate) -> None:
         self.denied.append(gate)
@@ -103,7 +113,7 @@ async def test_who_stands_at_the_gate_gets_what_it_asked_for_first(
     core: Core, call: LiveCall, lessor: Lessor
 ) -> None:
     guard: Any = Probes()
-    await gpu_gates._answer(core, guard, GATE)
+    await gpu_gates._decide(core, guard, GATE)
     assert lessor.leases[LEASE.id].bytes == 5 * GIB
     assert guard.denied == []
     assert call.killed_for is None
@@ -114,21 +124,59 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
     core: Core, call: LiveCall, lessor: Lessor, told: list[Event], case: str
 ) -> None:
     guard: Any = Probes()
+    call.record = replace(call.record, pid=GATE.pid)
+    call.gpu_held = True  # by the watchdog, whose business it stays
     lessor.refuses = LimitError("no room") if case == "no room" else None
     asked = 9 * GIB if case == "beyond" else GATE.asked
     gate = replace(GATE, asked=asked, killed=case == "without leave")
-    await gpu_gates._answer(core, guard, gate)
+    await gpu_gates._decide(core, guard, gate)
     assert guard.denied == [gate]
     assert call.killed_for is Cause.GPU
-    assert not call.gpu_held
+    assert (call.gpu_held, call.gpu_gates) == (True, 0)
     words = {"beyond": "12 GiB is more than it asked for", "no room": "(no room)"}
     assert words.get(case, "(it went on without leave)") in told[-1].text
+
+
+async def test_a_call_whose_child_is_killed_goes_on(
+    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+) -> None:
+    guard: Any = Probes()
+    call.record = replace(call.record, pid=GATE.pid + 1)
+    lessor.refuses = LimitError("no room")
+    await gpu_gates._decide(core, guard, GATE)
+    assert guard.denied == [GATE]
+    assert (call.killed_for, call.gpu_kill) == (None, "")
+    assert "(no room)" in told[-1].text
+
+
+@pytest.mark.parametrize(("used", "then"), [(5 * GIB, 7 * GIB), (GIB, 4 * GIB)])
+async def test_a_raise_goes_by_what_is_used_now_and_lowers_nothing(
+    core: Core, call: LiveCall, lessor: Lessor, used: int, then: int
+) -> None:
+    guard: Any = Probes()
+    guard.used = used
+    await gpu_gates._decide(core, guard, GATE)
+    assert lessor.leases[LEASE.id].bytes == then
+    assert guard.denied == []
+    assert call.gpu_gates == 0
+
+
+async def test_who_waits_for_a_raise_is_denied_in_the_end(
+    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+) -> None:
+    guard: Any = Probes()
+    lessor.room.clear()
+    gate = replace(GATE, at=time.monotonic() - gpu_host.GATE)
+    await gpu_gates._decide(core, guard, gate)
+    assert guard.denied == [gate]
+    assert "no room within" in told[-1].text
+    assert call.gpu_gates == 0
 
 
 @pytest.mark.usefixtures("call")
 async def test_of_a_call_that_has_gone_nobody_waits(core: Core) -> None:
     guard: Any = Probes()
-    await gpu_gates._answer(core, guard, GATE)
+    await gpu_gates._decide(core, guard, GATE)
     assert guard.denied == [GATE]
 
 
