@@ -11,7 +11,9 @@ import pytest
 from agentcg.control import gpu, gpu_host, gpu_left
 from agentcg.control.core import Core
 from agentcg.control.journal import Journal
+from agentcg.control.lease_book import Held
 from agentcg.control.state import LiveCall
+from agentcg.control.tenures import Tenures
 from agentcg.errors import UnavailableError
 from agentcg.gpu import driver
 from agentcg.kernel import bpffs, nvml
@@ -131,3 +133,13 @@ async def test_of_an_engine_that_is_not_configured_any_more_is_told(
     core.journal.put_limit(EngineLimit(3, 8 * GIB, GIB))
     await gpu_left.clear(core)
     assert "keeps to 1 GiB of KV cache, and had 8 GiB" in told[-1].text
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_without_a_cgroup_only_what_has_gone_counts_as_held(
+    core: Core, *, gone: bool
+) -> None:
+    nothing: Any = None
+    tenures = Tenures(nothing, nothing)
+    why = await tenures.hold(Held(LEASE, None, gone=gone), GIB)
+    assert why == ("" if gone else "its call has no cgroup yet")
