@@ -4,13 +4,14 @@ Where there is no driver every ask is denied with the reason, and the daemon run
 """
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
 from agentcg import units
-from agentcg.control import gpu_gates, gpu_host
+from agentcg.control import gpu_gates, gpu_host, gpu_left, lending
+from agentcg.control.bounded import Bounded
 from agentcg.control.core import Core
 from agentcg.control.leasing import Leases, Parts
 from agentcg.errors import AgentcgError
@@ -24,8 +25,13 @@ from agentcg.model.ids import CallId
 from agentcg.model.outcome import Cause
 from agentcg.model.view import Check
 from agentcg.policy import lease_words as words
-from agentcg.policy import lent
 from agentcg.policy.ledger import Rules
+
+log = logging.getLogger("agentcg")
+
+# Seconds for the driver to tell what there is; to go on without it is better than to hang.
+_LOOKING = 20.0
+_LEAVING = 5.0
 
 _KINDS: Mapping[GpuNews, Kind] = {
     GpuNews.QUEUED: Kind.GPU_QUEUED,
@@ -46,13 +52,12 @@ _DONE: Mapping[Act, str] = {
 async def start(core: Core) -> None:
     """Lease GPU memory, if that is wanted; the open calls are known by now."""
     settings = core.settings.gpu
-    if not settings.enabled:
+    if settings.enabled:
+        core.gpus = await _found(core)
+    await gpu_left.clear(core)
+    if core.gpus is None:
         return
-    loop = asyncio.get_running_loop()
-    found = await core.blocking(
-        _find, core, lambda seen: loop.call_soon_threadsafe(_seen, core, seen)
-    )
-    core.gpus = found
+    found = core.gpus
     leases = Leases(
         Parts(
             device=found.device,
@@ -71,11 +76,14 @@ async def start(core: Core) -> None:
         )
     )
     leased = [leaf.id for one in core.journal.open_leases() if (leaf := _leaf(core, one.call))]
-    await core.blocking(found.start, leased)
+    for kind, why in (await core.blocking(found.start, leased)).items():
+        core.tell(Kind.DAEMON, f"GPU leases go without the guard {kind.value}: {why}")
+    core.leases = leases  # before it takes up old ones: a call that ends meanwhile is to be told
     await leases.start()
-    core.leases = leases
-    if found.uprobe is not None:
-        core.spawn(gpu_gates.follow(core, found.uprobe))
+    for live in list(core.state.calls.values()):
+        lending.restarted(core, live)
+    if found.watched is not None:
+        core.spawn(gpu_gates.follow(core, found.watched))
     core.tell(Kind.DAEMON, f"GPU memory is leased; strongest guard: {found.ladder.strongest.value}")
 
 
@@ -84,21 +92,41 @@ async def stop(core: Core) -> None:
     leases, core.leases = core.leases, None
     if leases is not None:
         await leases.close()
+
+
+async def leave(core: Core) -> None:
+    """Take the guards away, when all else is done: a driver may hang, and systemd kills us then."""
     if core.gpus is not None:
-        with contextlib.suppress(AgentcgError):
-            await core.blocking(core.gpus.close)
+        try:
+            await Bounded("taking the GPU's guards away").do(core.gpus.close, _LEAVING)
+        except AgentcgError as e:
+            log.warning("%s", e.message)
 
 
 def checks(core: Core) -> tuple[Check, ...]:
-    """Lines of doctor: which guards work here, and why others do not."""
+    """Lines of doctor: which guards work here, and why others do not. Off is no fault."""
     if core.gpus is None:
-        return (Check("gpu", works=False, detail=lent.OFF),)
+        return ()
     engine = [Check("gpu.engine", works=False, detail=one) for one in core.gpus.warnings]
     return tuple(engine) + tuple(
         Check(f"gpu.{kind.value}", works=not why, detail=why or "it can hold leases")
         for kind, why in core.gpus.ladder.reasons.items()
         if kind.value != "none"
     )
+
+
+async def _found(core: Core) -> gpu_host.Found:
+    """What there is; nothing where the driver does not answer, which keeps nobody from starting."""
+    loop = asyncio.get_running_loop()
+
+    def hear(seen: Finding) -> None:
+        loop.call_soon_threadsafe(_seen, core, seen)
+
+    try:
+        return await Bounded("the GPU's driver").do(partial(_find, core, hear), _LOOKING)
+    except AgentcgError as e:
+        core.tell(Kind.DAEMON, f"no GPU memory can be leased: {e.message}")
+        return gpu_host.without(core.settings.gpu, e.message)
 
 
 def _find(core: Core, hear: gpu_host.Hear) -> gpu_host.Found:

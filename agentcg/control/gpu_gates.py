@@ -6,15 +6,18 @@ beyond that, or without room, the process is killed, and told why.
 
 import asyncio
 import time
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agentcg import units
 from agentcg.control.core import Core
+from agentcg.control.gpu_host import GATE
 from agentcg.control.state import LiveCall
 from agentcg.errors import AgentcgError, NotFoundError
 from agentcg.model.event import Kind
 from agentcg.model.gpu import Lease
+from agentcg.model.ids import LeaseId
 from agentcg.model.outcome import Cause
 from agentcg.policy import lease_words as words
 
@@ -28,6 +31,7 @@ _EVERY = 1.0
 async def follow(core: Core, guard: "UprobeGuard") -> None:
     """Answer who stands there, and look for copies of the library, until cancelled."""
     loop, news = asyncio.get_running_loop(), asyncio.Event()
+    turns: weakref.WeakValueDictionary[LeaseId, asyncio.Lock] = weakref.WeakValueDictionary()
     loop.add_reader(guard.fd, news.set)
     try:
         while True:
@@ -39,33 +43,52 @@ async def follow(core: Core, guard: "UprobeGuard") -> None:
             # Cleared before it is read: what comes meanwhile sets it anew.
             news.clear()
             for gate in await core.blocking(guard.turn, time.monotonic()):
-                core.spawn(_answer(core, guard, gate))
+                # Each counts on what the lease has, so one after another.
+                turn = turns.setdefault(next(iter(gate.leases), LeaseId("")), asyncio.Lock())
+                core.spawn(_answer(core, guard, gate, turn))
     finally:
         loop.remove_reader(guard.fd)
 
 
-async def _answer(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
+async def _answer(core: Core, guard: "UprobeGuard", gate: "Gate", turn: asyncio.Lock) -> None:
+    async with turn:
+        await _decide(core, guard, gate)
+
+
+async def _decide(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
     lease = _lease(core, gate)
     live = None if lease is None else core.state.calls.get(lease.call)
     if core.leases is None or lease is None or live is None:
         await core.blocking(guard.deny, gate)
         return
-    needs = gate.used + gate.asked
+    needs, within = gate.asked + await _used(core, guard, gate, live), gate.at + GATE
     why = f"{units.format_bytes(needs)} is more than it asked for"
     if gate.killed:
         why = "it went on without leave"
     elif needs <= lease.wish.memory:
+        live.gpu_gates += 1
         try:
-            live.gpu_held = True
-            await core.leases.change(lease.id, memory=needs)
+            async with asyncio.timeout(within - time.monotonic()):
+                # Never less: another may have been let through by what it has.
+                await core.leases.change(lease.id, memory=max(needs, lease.bytes))
         except AgentcgError as e:
             why = e.message
+        except TimeoutError:
+            why = f"there was no room within {GATE:g} s"
         else:
             return
         finally:
-            live.gpu_held = False
-    _tell(core, live, replace(lease, used=needs), why)
+            live.gpu_gates -= 1
+    _tell(core, live, replace(lease, used=needs), why, main=gate.pid == live.record.pid)
     await core.blocking(guard.deny, gate)
+
+
+async def _used(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall) -> int:
+    """What the call has by now: others of it may have taken some since this one came."""
+    if live.leaf is None:
+        return gate.used
+    account = await core.blocking(guard.account, live.leaf)
+    return gate.used if account is None else int(account.used)
 
 
 def _lease(core: Core, gate: "Gate") -> Lease | None:
@@ -78,12 +101,15 @@ def _lease(core: Core, gate: "Gate") -> Lease | None:
     return None
 
 
-def _tell(core: Core, live: LiveCall, lease: Lease, why: str) -> None:
-    live.killed_for = live.killed_for or Cause.GPU
-    live.gpu_kill = words.killed(lease)
+def _tell(core: Core, live: LiveCall, lease: Lease, why: str, *, main: bool) -> None:
+    """One process is killed; the call may go on without it, and then ends as it ends."""
+    killed = words.killed(lease)
+    if main:
+        live.killed_for = live.killed_for or Cause.GPU
+        live.gpu_kill = killed
     core.tell(
         Kind.GPU_PRESSURE,
-        f"{live.gpu_kill} ({why})",
+        f"{killed} ({why})",
         session=live.record.session,
         call=live.record.id,
         data={"lease": lease.id, "bytes": lease.bytes, "used": lease.used},

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from agentcg.errors import AgentcgError, UnsupportedError
 from agentcg.gpu.device import DeviceReader
@@ -17,6 +18,7 @@ from agentcg.settings_parts import Gpu
 
 if TYPE_CHECKING:
     from agentcg.gpu.device_gate import DeviceGate
+    from agentcg.gpu.driver import DriverLimits
     from agentcg.gpu.kvcached import Kvcached
     from agentcg.gpu.uprobe import UprobeGuard
 
@@ -28,21 +30,39 @@ _ORDER = tuple(GuardKind)  # weakest first
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What leases are made with. `gate` and `uprobe` are there where they work, and not started."""
+    """What leases are made with. `gate` and `uprobe` are there where they work, until started."""
 
     device: DeviceReader
     ladder: Ladder
     engine: Engine | None
     gate: "DeviceGate | None" = None
     uprobe: "UprobeGuard | None" = None
+    limits: "DriverLimits | None" = None
     warnings: tuple[str, ...] = ()  # of the engine
 
-    def start(self, leased: Collection[int]) -> None:
-        """Attach what is to be attached; `leased` are the leaves that keep a lease."""
+    def start(self, leased: Collection[int]) -> dict[GuardKind, str]:
+        """Attach what is to be attached; `leased` are the leaves that keep a lease.
+
+        What cannot be is left out, and why is returned: the daemon has more to do than this.
+        """
+        begin: dict[GuardKind, Callable[[], None]] = {}
         if self.uprobe is not None:
-            self.uprobe.start()
+            begin[GuardKind.UPROBE] = self.uprobe.start
         if self.gate is not None:
-            self.gate.start(leased)
+            begin[GuardKind.DEVICE] = partial(self.gate.start, leased)
+        failed = {}
+        for kind, attach in begin.items():
+            try:
+                attach()
+            except (AgentcgError, OSError) as e:
+                failed[kind] = e.message if isinstance(e, AgentcgError) else str(e)
+                self.ladder.drop(kind, failed[kind])
+        return failed
+
+    @property
+    def watched(self) -> "UprobeGuard | None":
+        """What is to be asked who waits at libcuda's gate, once started."""
+        return self.uprobe if self.ladder.working(GuardKind.UPROBE) else None
 
     def close(self) -> None:
         """Leave the host as it was found."""
@@ -130,15 +150,27 @@ def find(
         gate = guards[GuardKind.DEVICE] = DeviceGate(pool, Pins())
     except AgentcgError as e:
         guards[GuardKind.DEVICE] = e.message
-    ladder, engine = Ladder(guards, settings.guards), _engine(settings)
+    ladder, limits = Ladder(guards, settings.guards), guards[GuardKind.DRIVER]
+    try:
+        engine = engine_of(settings)
+    except AgentcgError as e:
+        # Beside an engine of which nothing is known nothing may be leased.
+        engine, device = None, Absent(f"gpu.engine: {e.message}")
     return Found(
         device,
         ladder,
         engine,
         gate if ladder.working(GuardKind.DEVICE) else None,
         uprobe if ladder.working(GuardKind.UPROBE) else None,
+        None if isinstance(limits, str) else cast("DriverLimits", limits),
         _warnings(engine),
     )
+
+
+def without(settings: Gpu, why: str) -> Found:
+    """Of a host that could not be looked at: every ask is denied, and told why."""
+    kinds = (kind for kind in GuardKind if kind is not GuardKind.NONE)
+    return Found(Absent(why), Ladder(dict.fromkeys(kinds, why), settings.guards), None)
 
 
 def _warnings(engine: "Kvcached | None") -> tuple[str, ...]:
@@ -189,7 +221,12 @@ def _device(
     }
 
 
-def _engine(settings: Gpu) -> "Kvcached | None":
+def engine_of(settings: Gpu) -> "Kvcached | None":
+    """The engine that is configured.
+
+    Raises:
+        BadValueError: its name or its URL is none.
+    """
     if settings.engine.kind == "none":
         return None
     from agentcg.gpu.kvcached import Kvcached

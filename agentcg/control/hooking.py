@@ -22,7 +22,7 @@ from agentcg.harness.announced import Announced
 from agentcg.harness.dialects import Dialect, speak, understand
 from agentcg.harness.told import Moment, Told
 from agentcg.intent.hooked import first_rule, hooked, inline_hint
-from agentcg.intent.options import command_line
+from agentcg.intent.options import command_line, without_gpu
 from agentcg.model.call import ALIVE, Call, CallState
 from agentcg.model.ids import CallId
 from agentcg.model.intent import Intent
@@ -101,6 +101,8 @@ def _hinted(
     core: Core, line: str, tool: str, key: str | None, hints: Sequence[str | None]
 ) -> Intent:
     rule = first_rule(core.settings.hooks.rules, line)
+    if not core.settings.gpu.enabled:
+        hints = [without_gpu(hint) for hint in hints]
     return hooked(command_line([line]), tool, key, rule, hints)
 
 

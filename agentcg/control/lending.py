@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING
 from agentcg.api.controller import Caller, Role
 from agentcg.control import rights
 from agentcg.control.core import Core
+from agentcg.control.freezing import leaf_of
 from agentcg.control.state import LiveCall
 from agentcg.errors import (
     AgentcgError,
     BadValueError,
     ConflictError,
     DeniedError,
+    LimitError,
     NotFoundError,
     UnavailableError,
     UnsupportedError,
 )
 from agentcg.intent.kinds import kind_of
 from agentcg.model.call import ALIVE, Call, CallState
+from agentcg.model.event import ABOUT, Kind
 from agentcg.model.gpu import GpuView, GpuWish, Lease, LeaseState, OnDeny, Program, ProgramPhase
-from agentcg.model.grant import Grant
+from agentcg.model.grant import GPU, Grant
 from agentcg.model.ids import CallId, LeaseId, ProgramId, SessionId
 from agentcg.model.wire_gpu import LeasePatchBody, ProgramBody
 from agentcg.policy import lease_words, lent
@@ -58,12 +61,13 @@ async def grant(core: Core, live: LiveCall) -> None:
         _say(core, live, lent.unleased(lent.OFF))
         return
     _tool(core, live, ProgramPhase.TOOL_START)
-    starts = live.record.by_peer and not live.record.observed
     try:
-        found = await _ask(core, core.leases, live, wish, WITHIN if starts else SOON)
-        if starts and found.state in _WAITS:
-            await core.leases.release(found.id)
-            raise UnavailableError(_NO_LONGER)
+        if live.record.by_peer and not live.record.observed:
+            # From its declaration on; the time of day may have been set meanwhile.
+            since = min(max(0.0, core.now() - live.record.declared_at), WITHIN)
+            found = await _in_time(core.leases, live, wish, WITHIN - since)
+        else:
+            found = await _ask(core, core.leases, live, wish, SOON)
         _say(core, live, lent.leased(found))
     except AgentcgError as e:
         _say(core, live, lent.denied(lease_words.denied(wish, e.message, 0.0)))
@@ -91,11 +95,40 @@ def _say(core: Core, live: LiveCall, part: Part) -> None:
     core.journal.put_call(live.record)
 
 
+def restarted(core: Core, live: LiveCall) -> None:
+    """Have a call whose wait ended with the daemon before this one know that."""
+    record, wish = live.record, live.record.intent.gpu
+    if core.leases is None or wish is None or core.leases.of_call(record.id):
+        return
+    queued = Lease(LeaseId("g-0"), record.session, record.id, wish, LeaseState.QUEUED, core.now())
+    if record.grant.enforced.get(GPU) == lent.leased(queued).enforced:
+        _say(core, live, lent.denied(lease_words.RESTARTED))
+        core.tell(
+            Kind.GPU_DENIED,
+            lease_words.RESTARTED,
+            session=record.session,
+            call=record.id,
+            data=dict.fromkeys(ABOUT[Kind.GPU_DENIED].data),
+        )
+
+
+async def _in_time(leases: "Leases", live: LiveCall, wish: GpuWish, within: float) -> Lease:
+    """The lease, unless that takes too long: then it is withdrawn, granted just now or not."""
+    record = live.record
+    try:
+        async with asyncio.timeout(within):
+            return await leases.ask(
+                record.session, record.id, leaf_of(live), wish, record.grant.priority
+            )
+    except TimeoutError:
+        raise UnavailableError(_NO_LONGER) from None
+
+
 async def _ask(core: Core, leases: "Leases", live: LiveCall, wish: GpuWish, within: float) -> Lease:
     """The lease once it is decided on, or as it stands after a while: then it is waited for on."""
-    record = live.record
+    record, leaf = live.record, leaf_of(live)
     asking = asyncio.ensure_future(
-        leases.ask(record.session, record.id, live.leaf, wish, record.grant.priority)
+        leases.ask(record.session, record.id, leaf, wish, record.grant.priority)
     )
     try:
         done, _ = await asyncio.wait({asking}, timeout=within)
@@ -204,7 +237,13 @@ def lease(core: Core, caller: Caller, wanted: LeaseId) -> Lease:
 async def change(core: Core, caller: Caller, wanted: LeaseId, body: LeasePatchBody) -> Lease:
     """Another size, or more time, for a lease."""
     found = lease(core, caller, wanted)
-    return await _leases(core).change(found.id, memory=body.memory, extend=body.extend)
+    try:
+        async with asyncio.timeout(WITHIN):
+            return await _leases(core).change(found.id, memory=body.memory, extend=body.extend)
+    except TimeoutError:
+        raise LimitError(
+            f"lease {found.id}: there was no room for more within {WITHIN:g} s, and it is as it was"
+        ) from None
 
 
 async def release(core: Core, caller: Caller, wanted: LeaseId) -> Lease:

@@ -147,6 +147,7 @@ async def _close(core: Core) -> None:
     if core.exits is not None:
         core.exits.close()
     core.journal.close()
+    await gpu.leave(core)
     core.root.close()
 
 

@@ -9,7 +9,7 @@ from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.errors import AgentcgError, BadValueError, LimitError, UnavailableError
 from agentcg.harness.announced import Announced
-from agentcg.intent.options import joined, parse_run
+from agentcg.intent.options import joined, parse_run, without_gpu
 from agentcg.model.event import Kind
 from agentcg.model.intent import Intent
 from agentcg.model.parent import parent
@@ -40,8 +40,9 @@ async def run(
     if announced is not None:
         announced.call = made.record.id
     notes = made.record.grant.notes
-    if why := lending.refused(made):
-        raise LimitError(f"{why} Or declare on_deny cpu, to run without the GPU.")
+    # A wrapped shell's command runs whatever happens, and finds no GPU.
+    if not line and (why := lending.refused(made)):
+        raise LimitError(f"{why} Or give --gpu-on-deny cpu, to run without the GPU.")
     return replace(_placement(made), messages=tuple(f"agentcg: {note}" for note in notes))
 
 
@@ -58,7 +59,8 @@ def _intent(
     if line:
         announced, wish = hooking.arrived(core, live, " ".join(argv), env) or (None, None)
     else:
-        intent = parse_run(options, argv, env.get("AGENT_RESOURCE_HINT"))
+        hint = env.get("AGENT_RESOURCE_HINT")
+        intent = parse_run(options, argv, hint if core.settings.gpu.enabled else without_gpu(hint))
         announced, wish = hooking.adopted(live, intent, " ".join(argv))
     if wish is not None and wish.traceparent is None:
         wish = replace(wish, traceparent=parent(env.get("TRACEPARENT")))

@@ -145,7 +145,7 @@ class Tenures:
         """Have a guard hold it to `size` from now on; why none could, "" if one does or none is."""
         leaf, why = held.leaf, ""
         if leaf is None:
-            return ""
+            return "" if held.gone else "its call has no cgroup yet"
         guards = self._parts.guards(held.lease) if held.guard is None else (held.guard,)
         for guard in guards:
             lease = replace(held.lease, bytes=size, guard=guard.kind)

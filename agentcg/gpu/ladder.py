@@ -13,6 +13,7 @@ from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GuardKind, Lease, LeaseId
 
 _WEAKEST_FIRST = tuple(GuardKind)
+_CLOSING = (GuardKind.DEVICE, GuardKind.UPROBE, GuardKind.NVML, GuardKind.DRIVER)
 _BY_BYTES = (GuardKind.DRIVER, GuardKind.UPROBE, GuardKind.NVML)
 
 
@@ -90,11 +91,20 @@ class Ladder:
         """Whether leases may be held by it."""
         return kind in self._working
 
+    def drop(self, kind: GuardKind, why: str) -> None:
+        """Go on without one that does not do what its probe promised. It blocks."""
+        self.reasons[kind] = why
+        one = self._working.pop(kind)
+        self._rungs = _rungs(self._working)
+        with contextlib.suppress(AgentcgError):
+            one.close()
+
     def close(self) -> None:
-        """Each of those that work, the last first."""
+        """Each of those that work; first what outlives the daemon, last what may hang."""
         with contextlib.ExitStack() as stack:
-            for one in self._working.values():
-                stack.callback(one.close)
+            for kind in reversed(_CLOSING):
+                if kind in self._working:
+                    stack.callback(self._working[kind].close)
 
 
 def _rungs(working: Mapping[GuardKind, GpuGuard]) -> Sequence[GpuGuard]:

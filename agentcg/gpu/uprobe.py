@@ -162,15 +162,19 @@ class UprobeGuard:
             self._patience.ask(whose, functools.partial(_watch, probed, pid))
 
     def close(self) -> None:
-        """Watch nothing; who waits is denied."""
+        """Watch nobody; who waits is denied. The probes go by and by, or with the process."""
         with self._lock:
             stack, self._open = self._open, None
-            if stack is not None:
-                self._ring.consume()
-                stack.close()
+            if stack is None:
+                return
+            for number in self._leaves:
+                self._accounts.delete(_key(number))
+            self._ring.consume()  # without an account nobody comes to a door any more
             for leaf in self._leaves.values():
                 self._drop(leaf)
             self._leaves.clear()
+        # Seconds for each file, and an agent can bring many: a daemon that stops has no such time.
+        threading.Thread(target=stack.close, name="uprobes", daemon=True).start()
 
     def _attached(
         self, stack: ExitStack, functions: Iterable[str]

@@ -54,6 +54,7 @@ HINTS: dict[str, tuple[str, ...]] = {
     "gpu_wait": ("gpu", "wait"),
     "gpu_on_deny": ("gpu", "on_deny"),
 }
+_GPU_HINTS = frozenset(name for name, path in HINTS.items() if path[0] == "gpu")
 _COMMAND_MAX = 32768  # of CallBody.command
 _SHOWN = 80
 MEMORY_WORDS = {"low": "256MiB", "medium": "1GiB", "high": None}
@@ -102,6 +103,12 @@ def hinted(body: dict[str, Any], hint: str | None) -> dict[tuple[str, ...], str]
         _put(body, HINTS[name], value)
         said_by[HINTS[name]] = f"AGENT_RESOURCE_HINT {name}"
     return said_by
+
+
+def without_gpu(hint: str | None) -> str | None:
+    """A hint for a host that leases no GPU memory: what it says of that may be of another tool."""
+    parts = (hint or "").split(",")
+    return ",".join(one for one in parts if one.partition(":")[0].strip() not in _GPU_HINTS)
 
 
 def made(body: dict[str, Any], said_by: dict[tuple[str, ...], str]) -> Intent:

@@ -45,7 +45,11 @@ class Lessor:
         number = LeaseId(f"g-{len(self.leases)}")
         made = Lease(number, session, call, wish, LeaseState.QUEUED, 5.5, priority, reason="Waits.")
         self.leases[number] = made
-        await self.room.wait()
+        try:
+            await self.room.wait()
+        except asyncio.CancelledError:
+            await self.release(number)
+            raise
         if self.leases[number].state is LeaseState.QUEUED:
             self.leases[number] = replace(
                 made,
@@ -67,6 +71,8 @@ class Lessor:
     ) -> Lease:
         if self.refuses is not None:
             raise self.refuses
+        if memory is not None and memory > self.lease(lease).bytes:
+            await self.room.wait()
         self.leases[lease] = replace(self.lease(lease), bytes=memory or 0)
         return self.leases[lease]
 

@@ -1,7 +1,10 @@
 """What happens to leases becomes events; what this host has of GPUs."""
 
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,17 +12,19 @@ import pytest
 from agentcg.control import gpu, gpu_gates, gpu_host
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
-from agentcg.errors import LimitError, UnsupportedError
+from agentcg.errors import BpfError, LimitError, UnsupportedError
 from agentcg.gpu.gates import Gate
 from agentcg.gpu.imaginary import Imaginary
 from agentcg.gpu.ladder import Ladder
 from agentcg.gpu.overuse import Act, Share
 from agentcg.gpu.watchdog import Finding
 from agentcg.kernel import procfs
+from agentcg.kernel.bpf_records import GpuAccount
 from agentcg.model.event import ABOUT, Event, Kind
 from agentcg.model.gpu import GpuNews, GpuWish, GuardKind, Lease, LeaseState
 from agentcg.model.ids import LeaseId, SessionId
 from agentcg.model.outcome import Cause
+from agentcg.settings_parts import Gpu, GpuEngine
 from tests.unit.control.conftest import ONE
 from tests.unit.control.lessor import GIB, Lessor
 
@@ -28,7 +33,10 @@ LEASE = Lease(
     gpu="GPU-1",
     bytes=4 * GIB,
 )
-GATE = Gate((LEASE.id,), 7, "python", 2 * GIB, 3 * GIB, 4 * GIB, 1.0, 1, 7, killed=False)
+GATE = Gate(
+    *((LEASE.id,), 7, "python", 2 * GIB, 3 * GIB, 4 * GIB, time.monotonic() + 600, 1, 7),
+    killed=False,
+)
 
 
 class Probes:
@@ -36,6 +44,11 @@ class Probes:
 
     def __init__(self) -> None:
         self.denied: list[Gate] = []
+        self.used = GATE.used
+
+    def account(self, leaf: object) -> GpuAccount:
+        del leaf
+        return GpuAccount(used=self.used)
 
     def deny(self, gate: Gate) -> None:
         self.denied.append(gate)
@@ -44,6 +57,7 @@ class Probes:
 @pytest.fixture
 def lessor(core: Core) -> Lessor:
     made = Lessor(leases={LEASE.id: LEASE})
+    made.room.set()
     as_leases: Any = made
     core.leases = as_leases
     return made
@@ -99,7 +113,7 @@ async def test_who_stands_at_the_gate_gets_what_it_asked_for_first(
     core: Core, call: LiveCall, lessor: Lessor
 ) -> None:
     guard: Any = Probes()
-    await gpu_gates._answer(core, guard, GATE)
+    await gpu_gates._decide(core, guard, GATE)
     assert lessor.leases[LEASE.id].bytes == 5 * GIB
     assert guard.denied == []
     assert call.killed_for is None
@@ -110,21 +124,59 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
     core: Core, call: LiveCall, lessor: Lessor, told: list[Event], case: str
 ) -> None:
     guard: Any = Probes()
+    call.record = replace(call.record, pid=GATE.pid)
+    call.gpu_held = True  # by the watchdog, whose business it stays
     lessor.refuses = LimitError("no room") if case == "no room" else None
     asked = 9 * GIB if case == "beyond" else GATE.asked
     gate = replace(GATE, asked=asked, killed=case == "without leave")
-    await gpu_gates._answer(core, guard, gate)
+    await gpu_gates._decide(core, guard, gate)
     assert guard.denied == [gate]
     assert call.killed_for is Cause.GPU
-    assert not call.gpu_held
+    assert (call.gpu_held, call.gpu_gates) == (True, 0)
     words = {"beyond": "12 GiB is more than it asked for", "no room": "(no room)"}
     assert words.get(case, "(it went on without leave)") in told[-1].text
+
+
+async def test_a_call_whose_child_is_killed_goes_on(
+    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+) -> None:
+    guard: Any = Probes()
+    call.record = replace(call.record, pid=GATE.pid + 1)
+    lessor.refuses = LimitError("no room")
+    await gpu_gates._decide(core, guard, GATE)
+    assert guard.denied == [GATE]
+    assert (call.killed_for, call.gpu_kill) == (None, "")
+    assert "(no room)" in told[-1].text
+
+
+@pytest.mark.parametrize(("used", "then"), [(5 * GIB, 7 * GIB), (GIB, 4 * GIB)])
+async def test_a_raise_goes_by_what_is_used_now_and_lowers_nothing(
+    core: Core, call: LiveCall, lessor: Lessor, used: int, then: int
+) -> None:
+    guard: Any = Probes()
+    guard.used = used
+    await gpu_gates._decide(core, guard, GATE)
+    assert lessor.leases[LEASE.id].bytes == then
+    assert guard.denied == []
+    assert call.gpu_gates == 0
+
+
+async def test_who_waits_for_a_raise_is_denied_in_the_end(
+    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+) -> None:
+    guard: Any = Probes()
+    lessor.room.clear()
+    gate = replace(GATE, at=time.monotonic() - gpu_host.GATE)
+    await gpu_gates._decide(core, guard, gate)
+    assert guard.denied == [gate]
+    assert "no room within" in told[-1].text
+    assert call.gpu_gates == 0
 
 
 @pytest.mark.usefixtures("call")
 async def test_of_a_call_that_has_gone_nobody_waits(core: Core) -> None:
     guard: Any = Probes()
-    await gpu_gates._answer(core, guard, GATE)
+    await gpu_gates._decide(core, guard, GATE)
     assert guard.denied == [GATE]
 
 
@@ -158,6 +210,83 @@ def test_a_host_without_a_driver_says_why_and_an_imaginary_gpu_what_it_is() -> N
     assert (one.free, one.at, one.processes) == (GIB, 5.0, ())
 
 
-def test_doctor_says_that_it_is_off(core: Core) -> None:
-    (line,) = gpu.checks(core)
-    assert (line.name, line.works) == ("gpu", False)
+def test_that_it_is_off_is_no_fault_for_doctor(core: Core) -> None:
+    assert gpu.checks(core) == ()
+
+
+class Guard:
+    """A guard that works until it is to start."""
+
+    closed = False
+
+    def __init__(self, kind: GuardKind) -> None:
+        self.kind = kind
+
+    def probe(self) -> None:
+        """It works."""
+
+    def start(self, *_: object) -> None:
+        raise BpfError("attaching", 1)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_guard_that_cannot_start_is_left_out() -> None:
+    uprobe, gate = Guard(GuardKind.UPROBE), Guard(GuardKind.DEVICE)
+    found: Any = {GuardKind.UPROBE: uprobe, GuardKind.DEVICE: gate}
+    ladder = Ladder(found, tuple(GuardKind))
+    parts: dict[str, Any] = {"uprobe": uprobe, "gate": gate}
+    host = gpu_host.Found(gpu_host.Absent("none"), ladder, None, **parts)
+    assert host.watched is parts["uprobe"]
+    assert set(host.start([])) == {GuardKind.UPROBE, GuardKind.DEVICE}
+    assert uprobe.closed
+    assert gate.closed
+    assert not host.ladder.working(GuardKind.UPROBE)
+    assert ladder.strongest is GuardKind.NONE
+    assert "attaching" in ladder.reasons[GuardKind.DEVICE]
+
+
+async def test_a_driver_that_fails_or_hangs_keeps_no_daemon_from_starting(
+    core: Core, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returns = threading.Event()
+    monkeypatch.setattr(gpu, "_LOOKING", 0.01)
+    monkeypatch.setattr(gpu, "_find", lambda *_: returns.wait(20))
+    found = await gpu._found(core)
+    returns.set()
+    assert "did not answer" in told[-1].text
+    with pytest.raises(UnsupportedError, match="did not answer"):
+        found.device.read()
+    assert "did not answer" in found.ladder.reasons[GuardKind.NVML]
+
+
+async def test_a_driver_that_hangs_keeps_no_daemon_from_stopping(
+    core: Core, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    returns = threading.Event()
+    monkeypatch.setattr(gpu, "_LEAVING", 0.01)
+    host: Any = gpu_host.without(core.settings.gpu, "hangs")
+    monkeypatch.setattr(gpu_host.Found, "close", lambda _: returns.wait(20))
+    core.gpus = host
+    await gpu.leave(core)
+    returns.set()
+    assert "did not answer" in caplog.text
+
+
+def test_what_outlives_the_daemon_is_taken_away_first() -> None:
+    order: list[GuardKind] = []
+    guards: dict[GuardKind, Any] = {kind: Guard(kind) for kind in GuardKind if kind != "none"}
+    for kind, one in guards.items():
+        one.close = partial(order.append, kind)
+    Ladder(guards, tuple(GuardKind)).close()
+    assert order == [GuardKind.DEVICE, GuardKind.UPROBE, GuardKind.NVML, GuardKind.DRIVER]
+
+
+def test_beside_an_engine_that_cannot_be_asked_nothing_is_leased(core: Core) -> None:
+    engine = GpuEngine(kind="kvcached", name="x", poke="http://elsewhere:1")
+    found = gpu_host.find(
+        Gpu(enabled=True, engine=engine, imaginary=GIB), core.root, core.root, core.now, print
+    )
+    with pytest.raises(UnsupportedError, match=r"gpu\.engine: "):
+        found.device.read()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agentcg.api.controller import NO_PEER, Caller, Role
-from agentcg.control import freezing, lending
+from agentcg.control import calls, freezing, hooking, lending, placing
 from agentcg.control.core import Core
 from agentcg.control.journal import Journal
 from agentcg.control.state import LiveCall
@@ -23,7 +23,7 @@ from agentcg.errors import (
     UnsupportedError,
 )
 from agentcg.model.call import CallState
-from agentcg.model.gpu import GpuWish, LeaseState, OnDeny, ProgramPhase
+from agentcg.model.gpu import GpuWish, Lease, LeaseState, OnDeny, ProgramPhase
 from agentcg.model.ids import CallId, LeaseId, ProgramId, SessionId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause, Outcome
@@ -186,3 +186,83 @@ async def test_who_is_stopped_for_its_lease_is_not_thawed_by_request(
     with pytest.raises(ConflictError, match="beyond its lease"):
         async with asyncio.timeout(10):
             await freezing.freeze(core, call, frozen=False)
+
+
+@pytest.mark.parametrize("line", [False, True])
+async def test_a_refusal_keeps_who_asked_from_running_and_no_wrapped_shell(
+    core: Core, call: LiveCall, lessor: Lessor, monkeypatch: pytest.MonkeyPatch, *, line: bool
+) -> None:
+    lessor.refuses = LimitError("too many wait")
+    await lending.grant(core, call)
+
+    async def declared(*_: object) -> LiveCall:
+        return call
+
+    monkeypatch.setattr(calls, "declare", declared)
+    intent = call.record.intent
+    monkeypatch.setattr(hooking, "arrived", lambda *_: (None, intent))
+    if not line:
+        with pytest.raises(LimitError, match="--gpu-on-deny cpu"):
+            await placing.run(core, call.session, NO_PEER, [("A", "x")], line=False)
+        return
+    placed = await placing.run(core, call.session, NO_PEER, [("A", "x")], line=True)
+    assert placed.env["CUDA_VISIBLE_DEVICES"] == ""
+    assert "too many wait" in placed.messages[0]
+
+
+async def test_a_hint_of_a_gpu_where_none_is_leased_refuses_nothing(
+    core: Core, call: LiveCall
+) -> None:
+    hint = ("E", "AGENT_RESOURCE_HINT=gpu:a100,pids:7")
+    _, intent = placing._intent(core, call.session, [("A", "x"), hint], line=False)
+    assert intent is not None
+    assert (intent.gpu, intent.pids) == (None, 7)
+
+
+async def test_a_call_without_a_cgroup_has_no_lease(
+    core: Core, call: LiveCall, lessor: Lessor
+) -> None:
+    call.leaf = None
+    with pytest.raises(ConflictError, match="no cgroup yet"):
+        await lending.ask_for(core, OWN, ONE, WISH)
+    assert lessor.leases == {}
+
+
+async def test_a_change_for_more_waits_for_so_long_only(
+    core: Core, call: LiveCall, lessor: Lessor
+) -> None:
+    assert call.leaf is not None
+    made = await lending.ask_for(core, OWN, ONE, WISH)
+    lessor.room.clear()
+    with pytest.raises(LimitError, match="no room for more within"):
+        await lending.change(core, OWN, made.id, LeasePatchBody(memory=9 * GIB))
+    assert lessor.leases[made.id] == made
+
+
+async def test_the_time_of_a_command_counts_from_its_declaration(
+    core: Core, call: LiveCall, lessor: Lessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lending, "WITHIN", 8.0)
+    call.record = replace(call.record, by_peer=True, declared_at=core.now() - 7.95)
+    lessor.room.clear()
+    async with asyncio.timeout(5):
+        await lending.grant(core, call)
+    assert lessor.leases[LeaseId("g-0")].state is LeaseState.RELEASED
+
+
+async def test_whose_wait_a_restart_ended_is_told(
+    core: Core, call: LiveCall, lessor: Lessor
+) -> None:
+    queued = Lease(
+        *(LeaseId("g-0"), SessionId("s"), ONE, WISH, LeaseState.QUEUED, 5.0), reason="Waits."
+    )
+    lessor.leases[queued.id] = queued
+    call.record = replace(call.record, grant=lending.kept(core, call, call.record.grant))
+    lending.restarted(core, call)
+    assert list(call.record.grant.notes) == ["Waits."]  # it does wait
+    lessor.leases.clear()
+    lending.restarted(core, call)
+    told = call.record.grant
+    assert "the daemon was restarted" in told.notes[-1]
+    lending.restarted(core, call)
+    assert call.record.grant == told

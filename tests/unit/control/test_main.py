@@ -11,6 +11,7 @@ from agentcg.control import (
     doors,
     escalating,
     governing,
+    gpu,
     guarantees,
     main,
     observing,
@@ -38,6 +39,7 @@ async def test_processes_are_heard_of_only_when_all_is_taken_up(
         (observing, "start"),
         (recover, "recover"),
         (escalating, "resume"),
+        (gpu, "start"),
         (guarantees, "start"),
         (stepping, "start"),
     ):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcg.errors import BadValueError
-from agentcg.intent.options import joined, parse_run
+from agentcg.intent.options import joined, parse_run, without_gpu
 from agentcg.model.gpu import GpuWish, OnDeny, ProgramId
 from agentcg.model.intent import CpuClass, CpuWish, Intent, MemoryWish, OnEnd, OnPressure
 
@@ -181,3 +181,16 @@ def test_joining_a_call_goes_without_other_options() -> None:
     assert joined(["--join=c-1"]) == joined(["--join", "c-1"]) == "c-1"
     with pytest.raises(BadValueError, match="--join: stands alone"):
         joined(["--memory=2g", "--join=c-1"])
+
+
+@pytest.mark.parametrize(
+    ("hint", "left"),
+    [
+        (None, ""),
+        ("gpu:yes", ""),
+        ("memory:2g, gpu : a100,gpu_wait:5,cores:2", "memory:2g,cores:2"),
+        ("gpus:1", "gpus:1"),
+    ],
+)
+def test_a_host_that_leases_none_looks_over_hints_of_a_gpu(hint: str | None, left: str) -> None:
+    assert without_gpu(hint) == left

@@ -1,0 +1,102 @@
+"""What an earlier daemon did for leases, and this one does not go on with, is undone at its start.
+
+A daemon that was killed leaves it: the device gate's pin, calls that wait at libcuda's gate,
+limits in the driver, an engine that keeps to less.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+
+from agentcg import units
+from agentcg.control import gpu_host
+from agentcg.control.bounded import Bounded
+from agentcg.control.core import Core
+from agentcg.errors import AgentcgError, UnsupportedError
+from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.model.event import Kind
+from agentcg.model.gpu import EngineLimit, GuardKind, ShrinkStatus
+
+_WITHIN = 10.0
+_GROWING = 2.0
+
+
+async def clear(core: Core) -> None:
+    """Undo what is not gone on with. `core.gpus` is what there is; None: nothing is leased."""
+    leaves = {one.record.id: one.leaf for one in core.state.calls.values() if one.leaf is not None}
+    leases = core.journal.open_leases()
+    limited = {one.call for one in leases if one.guard is GuardKind.DRIVER}
+    steps: list[Callable[[], Awaitable[None]]] = [
+        partial(_in_thread, partial(_waiting, list(leaves.values())))
+    ]
+    if core.host.has("bpf") and not _works(core, GuardKind.DEVICE):
+        steps.append(partial(_in_thread, _gate))
+    if limited and not _works(core, GuardKind.DRIVER):
+        those = [leaf for call, leaf in leaves.items() if call in limited]
+        steps.append(partial(_in_thread, partial(_limits, core, those)))
+    told = core.journal.limit()
+    if (core.gpus is None or core.gpus.engine is None) and told and told.limit < told.was:
+        steps.append(partial(_give_back, core, told))
+    for step in steps:
+        try:
+            await step()
+        except AgentcgError as e:
+            core.tell(Kind.DAEMON, f"an earlier daemon's GPU leases are not undone: {e.message}")
+    if core.gpus is None and leases:
+        for one in leases:
+            core.journal.drop_lease(one)
+        core.tell(Kind.DAEMON, f"{len(leases)} leases of GPU memory end: gpu.enabled is off")
+
+
+async def _in_thread(step: Callable[[], None]) -> None:
+    await Bounded("what an earlier daemon left of GPU leases").do(step, _WITHIN)
+
+
+def _works(core: Core, kind: GuardKind) -> bool:
+    return core.gpus is not None and core.gpus.ladder.working(kind)
+
+
+def _gate() -> None:
+    """Nobody would let anybody through: below the pool no GPU could be opened until a reboot."""
+    # Imported late: hosts without it should not pay for ctypes and libbpf.
+    from agentcg.gpu.device_gate import SET
+    from agentcg.kernel.bpffs import Pins
+
+    try:
+        pins = Pins()
+    except UnsupportedError:
+        return
+    pins.remove(SET)
+
+
+def _waiting(leaves: Iterable[CgroupDir]) -> None:
+    from agentcg.gpu.gates import Leaf
+
+    for leaf in leaves:
+        Leaf(leaf).cgroup.close()
+
+
+def _limits(core: Core, leaves: Iterable[CgroupDir]) -> None:
+    limits = None if core.gpus is None else core.gpus.limits
+    if limits is None:
+        from agentcg.gpu.driver import DriverLimits
+        from agentcg.kernel.nvml import Nvml
+
+        limits = DriverLimits(Nvml.open(), core.root)
+    limits.sweep(leaves)
+
+
+async def _give_back(core: Core, told: EngineLimit) -> None:
+    """Once: no loop is there that would see to it."""
+    engine = gpu_host.engine_of(core.settings.gpu)
+    if engine is None:
+        raise UnsupportedError(
+            f"the inference engine keeps to {units.format_bytes(told.limit)} of KV cache, and had "
+            f"{units.format_bytes(told.was)}: gpu.engine is none now, so set it there by hand"
+        )
+    revision = told.revision + 1
+    core.journal.put_limit(EngineLimit(revision, told.was, told.limit))
+    grow = partial(engine.limit, told.was, revision=revision, timeout=_GROWING)
+    result = await Bounded("the inference engine").do(grow, _WITHIN)
+    if result.status is not ShrinkStatus.APPLIED:
+        raise UnsupportedError(f"the inference engine: {result.reason or result.status.value}")
+    core.journal.put_limit(EngineLimit(revision, told.was, told.was))
