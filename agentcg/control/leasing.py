@@ -147,8 +147,10 @@ class Leases:
             LimitError: there is no room for more, with the reason.
         """
         held = self._book.held.get(lease_id)
-        if held is None or held.ending or lease_id in self._book.asking:
+        if held is None or held.ending:
             raise ConflictError(f"lease {lease_id}: it is {self._book.find(lease_id).state.value}")
+        if held.changing or lease_id in self._book.asking:
+            raise ConflictError(f"lease {lease_id}: it is just being changed; try again")
         if memory is not None and memory > held.lease.bytes:
             lease = held.lease
             found = await self._wait(lease, memory, None, held.leaf, held=held)
@@ -274,12 +276,13 @@ class Leases:
             besides=self._book.devices_of(lease.call) if held is None else frozenset(),
         )
         answer: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
-        self._book.asking[lease.id] = Asking(ask, lease, leaf, answer, held)
+        asking = Asking(ask, lease, leaf, answer, held)
+        self._book.asking[lease.id] = asking
         self._lessor.wake()
         try:
             return await answer
         except asyncio.CancelledError:
-            self._book.asking.pop(lease.id, None)
+            self._book.withdraw(asking)
             if held is None and lease.id in self._book.held:
                 await self.release(lease.id)
             raise

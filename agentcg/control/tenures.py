@@ -32,18 +32,30 @@ class Tenures:
         del self._book.asking[asking.ask.lease]
         held = asking.held or self._open(asking, gpu, revision)
         before, held.lease = held.lease, replace(held.lease, bytes=size)
-        self._parts.journal.put_lease(held.lease)
-        why = await self.hold(held, size)
+        held.changing = True
+        try:
+            why = await self._begin(held, size)
+        finally:
+            held.changing = False
         if why:
             self._undo(asking, held, before.bytes)
-            self.deny(asking, words.unheld(why))
+            self.deny(asking, why)
             return
         self._parts.journal.put_lease(held.lease)
         if asking.answer.done():  # withdrawn
+            if asking.held is not None:
+                return  # a change that was made: the lease is another's to end
             self.end(held, words.RELEASED, grace=self._parts.rules.grace)
             return
         asking.answer.set_result(held.lease)
         self._parts.tell(GpuNews.GRANTED, held.lease, words.granted(held.lease), {})
+
+    async def _begin(self, held: Held, size: int) -> str:
+        """Have it in the journal, then held; why not, "" if it is."""
+        if not self._parts.journal.put_lease(held.lease):
+            return words.UNWRITTEN
+        why = await self.hold(held, size)
+        return words.unheld(why) if why else ""
 
     def _open(self, asking: Asking, gpu: str, revision: int) -> Held:
         now, wish = self._parts.now(), asking.lease.wish
@@ -94,7 +106,12 @@ class Tenures:
 
     async def lessen(self, held: Held, size: int) -> None:
         """Hold it to less; what it uses beyond that is charged until it is seen free."""
-        if why := await self.hold(held, size):
+        held.changing = True
+        try:
+            why = await self.hold(held, size)
+        finally:
+            held.changing = False
+        if why:
             raise UnavailableError(f"lease {held.lease.id}: {words.unheld(why)}; it is as it was")
         held.lease = replace(held.lease, bytes=size)
         self._parts.journal.put_lease(held.lease)
@@ -131,7 +148,7 @@ class Tenures:
 
     def deny(self, asking: Asking, reason: str) -> None:
         """Answer one who waits that there is none."""
-        self._book.asking.pop(asking.ask.lease, None)
+        self._book.withdraw(asking)
         waited = self._parts.clock() - asking.ask.since
         text = words.denied(asking.lease.wish, reason, waited)
         asking.lease = replace(asking.lease, state=LeaseState.DENIED, reason=text, eta=None)

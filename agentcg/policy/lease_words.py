@@ -16,6 +16,7 @@ STOPPING = "the daemon stops"
 CALL_OVER = "its call is over"
 RELEASED = "it was given back"
 EXPIRED = "its time is over"
+UNWRITTEN = "the daemon cannot write its journal; is its disk full?"
 PREEMPTED = "one of higher priority needs the memory"
 
 
