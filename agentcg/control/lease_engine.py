@@ -170,8 +170,8 @@ class EngineDesk:
 
     async def _tell(self, limit: int, known: Allowance, evict: Sequence[ProgramId]) -> None:
         try:
-            for program in evict if self.caps is not None and self.caps.evict else ():
-                await self._bounded.do(partial(self._engine.evict, program), _READING)
+            if evict:
+                limit = await self._evict(evict, limit, known)
             result = await self._once(limit, known)
             for _ in range(_STALE):
                 if result.status is not ShrinkStatus.STALE:
@@ -184,6 +184,16 @@ class EngineDesk:
             self._refuse(e.message)
         finally:
             self._fresh = False  # what was read before is out of date
+
+    async def _evict(self, programs: Sequence[ProgramId], limit: int, known: Allowance) -> int:
+        """Drop their KV; the limit that harms nobody by what is seen gone then.
+
+        How much they have is what an agent said.
+        """
+        for program in programs:
+            await self._bounded.do(partial(self._engine.evict, program), _READING)
+        left = await self._bounded.do(self._engine.stats, _READING)
+        return min(known.told, max(limit, int(left.kv_used / self._rules.high) + 1))
 
     async def _once(self, limit: int, known: Allowance) -> ShrinkResult:
         record = EngineLimit(self.revision + 1, known.was, min(limit, known.told))

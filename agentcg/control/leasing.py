@@ -206,7 +206,6 @@ class Leases:
         """Take in what a program told. `tool` is a class of commands.
 
         Raises:
-            ConflictError: the program is another session's.
             LimitError: the session has too many programs.
         """
         told = self._programs.heard(session, program, phase, kv_bytes=kv_bytes, tool=tool, eta=eta)

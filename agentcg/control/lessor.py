@@ -129,7 +129,10 @@ class Lessor:
         self._asked_at = clock = self._parts.clock()
         if self._silent:
             return lease_queue.stall(asks, f"{words.SILENT_DEVICE} ({self._silent})", clock)
-        idle = self._programs.idle(self._parts.rules.prefill)
+        caps = None if self.desk is None else self.desk.caps
+        # Where the engine cannot drop one program's KV, less for it would be anybody's.
+        drops = caps is not None and caps.evict
+        idle = self._programs.idle(self._parts.rules.prefill) if drops else ()
         return lease_queue.plan(asks, self._ledgers(), idle, clock, self._parts.rules)
 
     def _ledgers(self) -> dict[str, Ledger]:

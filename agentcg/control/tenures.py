@@ -58,9 +58,7 @@ class Tenures:
         return words.unheld(why) if why else ""
 
     def _open(self, asking: Asking, gpu: str, revision: int) -> Held:
-        now, wish = self._parts.now(), asking.lease.wish
-        longest = self._parts.rules.longest
-        length = wish.duration if longest is None else min(wish.duration or longest, longest)
+        now, length = self._parts.now(), asking.lease.wish.duration
         lease = replace(
             asking.lease,
             state=LeaseState.GRANTED,

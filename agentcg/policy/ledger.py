@@ -38,7 +38,6 @@ class Rules:
     timeout: float = 10.0
     prefill: float = 1.0 * GIB
     waiting: int = 8  # asks of one session
-    longest: float | None = None  # a lease
 
     def reserve_of(self, total: int) -> int:
         """The reserve of a device of so many bytes."""

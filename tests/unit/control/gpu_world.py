@@ -51,11 +51,13 @@ class FakeEngine:
     revision: int = 0
     waiting: list[tuple[int, int]] = field(default_factory=list)
     demands: list[tuple[int, int]] = field(default_factory=list)
+    evicts: bool = True
     evicted: list[str] = field(default_factory=list)
+    kv: dict[str, int] = field(default_factory=dict)  # of programs
     hanging: threading.Event = field(default_factory=threading.Event)
 
     def probe(self) -> EngineCaps:
-        return EngineCaps(self.shrink, shrink_live=True, evict=True)
+        return EngineCaps(self.shrink, shrink_live=True, evict=self.evicts)
 
     def stats(self) -> EngineStats:
         if self.mode == "dead":
@@ -97,7 +99,8 @@ class FakeEngine:
 
     def evict(self, program: ProgramId) -> bool:
         self.evicted.append(program)
-        return True
+        self.used -= self.kv.pop(program, 0)
+        return self.evicts
 
     def _hear(self, revision: int, kv_bytes: int) -> int:
         self.revision, self.limit_now = revision, kv_bytes

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from agentcg.control import bounded, lease_engine
-from agentcg.errors import ConflictError, UnavailableError
+from agentcg.errors import UnavailableError
 from agentcg.model.gpu import (
     GpuReading,
     LeaseState,
@@ -126,17 +126,50 @@ async def test_programs_in_long_tool_calls_give_their_kv(world: World) -> None:
     engine(world).running, engine(world).used = 2, 49 * GIB
     leases = world.leases()
     session, program = SessionId("s"), ProgramId("p")
+    engine(world).kv["p"] = 9 * GIB
     told = await leases.program_event(
         session, program, ProgramPhase.TOOL_START, kv_bytes=9 * GIB, tool="make", eta=600.0
     )
     assert told.tool_eta == 600.0
-    with pytest.raises(ConflictError):
-        await leases.program_event(SessionId("t"), program, ProgramPhase.END)
+    await leases.program_event(SessionId("t"), program, ProgramPhase.END)  # of another's
     lease = await granted(leases, 1, 14)
     assert lease.bytes == 14 * GIB
     assert engine(world).evicted == ["p"]
-    assert leases._programs.known[program].kv_bytes == 0
+    assert leases._programs.known[session, program].kv_bytes == 0
     leases.session_closed(session)
+    assert not leases._programs.known
+
+
+@pytest.mark.parametrize("evicts", [False, True])
+async def test_kv_that_a_program_only_says_it_has_is_not_taken(world: World, evicts: bool) -> None:
+    engine(world).used, engine(world).running, engine(world).evicts = 40 * GIB, 2, evicts
+    leases = world.leases()
+    for n in range(2):
+        await leases.program_event(
+            SessionId("s"),
+            ProgramId(f"p{n}"),
+            ProgramPhase.TOOL_START,
+            kv_bytes=30 * GIB,
+            tool="make",
+            eta=600.0,
+        )
+    task = await asked(leases, 1, 50, wait=60.0)
+    await turns(leases)
+    assert not task.done()
+    assert engine(world).limit_now * 0.95 >= engine(world).used == 40 * GIB
+    await leases.close()
+    await task
+
+
+async def test_an_id_that_two_sessions_use_frees_nothing(world: World) -> None:
+    leases = world.leases()
+    for session in ("s", "t"):
+        await leases.program_event(
+            SessionId(session), ProgramId("p"), ProgramPhase.TOOL_START, kv_bytes=GIB, eta=600.0
+        )
+    assert leases._programs.idle(GIB) == []
+    leases.session_closed(SessionId("t"))
+    assert [one.program for one in leases._programs.idle(GIB)] == ["p"]
 
 
 async def test_what_hangs_is_not_called_again_until_it_returns() -> None:
