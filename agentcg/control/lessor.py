@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -84,9 +85,14 @@ class Lessor:
                 self._tenures.end(held, words.EXPIRED, grace=self._parts.rules.grace)
             if held.ending:
                 await self._tenures.wind_up(held, self._book.seen.number)
-        for one in self._plan():
+        planned = self._plan()
+        # Who only waits for other leases to end does not need what the engine could have.
+        needed = {one.gpu for one in planned if not _waits_only(one)}
+        if needed:
+            self._asked_at = self._parts.clock()
+        for one in planned:
             await self._carry_out(one)
-        self._settle()
+        self._settle(needed)
 
     async def look(self) -> None:
         """Read the devices and the engine; why they cannot be read is kept."""
@@ -126,7 +132,7 @@ class Lessor:
         asks = [one.ask for one in self._book.asking.values()]
         if not asks:
             return []
-        self._asked_at = clock = self._parts.clock()
+        clock = self._parts.clock()
         if self._silent:
             return lease_queue.stall(asks, f"{words.SILENT_DEVICE} ({self._silent})", clock)
         caps = None if self.desk is None else self.desk.caps
@@ -178,7 +184,7 @@ class Lessor:
             case Deny(reason):
                 self._tenures.deny(asking, reason)
 
-    def _settle(self) -> None:
+    def _settle(self, needed: Collection[str | None]) -> None:
         """Give the engine what nobody waits for, and keep it to what it was told."""
         desk, gpu = self.desk, self._engine_gpu
         if desk is None or gpu is None or self._silent:
@@ -191,7 +197,7 @@ class Lessor:
         if waiting or sure.room < 0:
             desk.nudge()
         limit = lease_queue.protect(sure)
-        if limit is None and not waiting:
+        if limit is None and gpu not in needed and None not in needed:
             rested = self._parts.clock() - self._asked_at >= self._parts.rules.rest
             limit = lease_queue.give_back(ledger, rested=rested)
         if limit is not None and not desk.busy:
@@ -201,3 +207,8 @@ class Lessor:
         text = words.engine(limit, why)
         self._parts.tell(GpuNews.ENGINE, None, text, {"limit": limit.limit, "was": limit.was})
         self.wake()
+
+
+def _waits_only(planned: Planned) -> bool:
+    """For what nobody is asked for: the engine's memory is not kept for it meanwhile."""
+    return isinstance(planned.step, Deny | Wait) and not getattr(planned.step, "making", False)

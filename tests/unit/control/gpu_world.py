@@ -1,7 +1,7 @@
 """A GPU with an engine and tenants, faithful in what leases have to cope with."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -115,6 +115,7 @@ class FakeGuard:
     kind: GuardKind = GuardKind.UPROBE
     held: dict[str, int] = field(default_factory=dict)
     fails: str = ""
+    pause: Callable[[], None] = lambda: None
 
     def probe(self) -> str | None:
         return None
@@ -122,6 +123,7 @@ class FakeGuard:
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
         if self.fails:
             raise UnavailableError(self.fails)
+        self.pause()
         self.held[lease.call] = lease.bytes
 
     def release(self, lease: Lease, leaf: CgroupDir) -> None:

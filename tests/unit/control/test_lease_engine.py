@@ -69,6 +69,24 @@ async def test_pages_in_use_are_waited_for_and_not_believed(world: World) -> Non
     assert task.result().bytes == 20 * GIB
 
 
+async def test_the_engine_is_not_kept_small_for_one_who_waits_for_a_lease(world: World) -> None:
+    leases = world.leases()
+    await granted(leases, 1, 30)
+    world.uses[1] = 30 * GIB
+    await turns(leases)
+    small = await granted(leases, 2, 10)
+    engine(world).alloc(18 * GIB)
+    waits = await asked(leases, 3, 40, wait=1000.0)
+    await leases.call_ended(call_of(2))
+    world.clock += 6
+    await turns(leases)
+    assert leases.lease(small.id).state is LeaseState.RELEASED
+    assert not waits.done()
+    assert engine(world).limit_now == 28 * GIB
+    await leases.close()
+    await waits
+
+
 async def test_a_stale_revision_is_raised(world: World) -> None:
     engine(world).revision = 7
     lease = await granted(world.leases(), 1, 20)

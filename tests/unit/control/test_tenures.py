@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from agentcg.errors import ConflictError
-from agentcg.kernel.cgroupfs import CgroupDir
-from agentcg.model.gpu import Lease, LeaseState
+from agentcg.model.gpu import LeaseState
 from agentcg.policy.ledger import GIB
 from tests.unit.control.gpu_world import FakeGuard, World, ask, call_of, wish
 from tests.unit.control.leased import granted, turns
@@ -23,15 +22,15 @@ class SlowGuard(FakeGuard):
 
     def __post_init__(self) -> None:
         self.go.set()
+        self.pause = self._wait
 
     def slow(self) -> None:
         self.go.clear()
         self.at.clear()
 
-    def hold(self, lease: Lease, leaf: CgroupDir) -> None:
+    def _wait(self) -> None:
         self.at.set()
         self.go.wait(60.0)
-        super().hold(lease, leaf)
 
 
 @pytest.fixture
