@@ -55,7 +55,8 @@ class Parts:
     """What leases are made with.
 
     `guards`: those that can hold a lease, strongest first; the first that takes it does. None at
-    all: it is granted unguarded. `whose`: the call of a process by its host pid, asked in a thread.
+    all: it is granted unguarded. `engine_gpu`: the device of an engine that does not tell its
+    processes; needed where there are several. `whose`: the call of a process by its host pid, asked in a thread.
     `leaf`: the cgroup of an open call, None once it has gone. `clock` is put by nobody.
     """
 
@@ -68,6 +69,7 @@ class Parts:
     now: Callable[[], float]
     clock: Callable[[], float]
     engine: Engine | None = None
+    engine_gpu: str | None = None
     rules: Rules = field(default_factory=Rules)
     probed: Mapping[GuardKind, str] = field(default_factory=dict)
 

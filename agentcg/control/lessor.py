@@ -58,7 +58,9 @@ class Lessor:
     def busy(self) -> bool:
         """Whether a turn is due again soon."""
         desk = self.desk
-        owing = desk is not None and (desk.owed or desk.busy)
+        # To an engine of which the device is not known nothing can be given back by waiting.
+        lost = bool(self._book.seen.readings) and self._engine_gpu is None
+        owing = desk is not None and (desk.busy or (desk.owed and not lost))
         return bool(self._book.held or self._book.asking or owing)
 
     async def forever(self) -> None:
@@ -108,7 +110,9 @@ class Lessor:
             self._silent = e.message
         if self.desk is not None:
             await self.desk.look_again()
-            self._engine_gpu = lease_seen.place(self.desk.stats, self._book.seen, self._engine_gpu)
+            self._engine_gpu = lease_seen.place(
+                self.desk.stats, self._book.seen, self._engine_gpu, parts.engine_gpu
+            )
 
     def _observe(self, held: Held) -> None:
         """Take in what it uses."""
@@ -153,6 +157,8 @@ class Lessor:
             return ledger
         allowance = desk.allowance()
         if allowance is not None:
+            if self._engine_gpu is None:
+                allowance = replace(allowance, refused=words.UNPLACED)
             return replace(ledger, engine=allowance)
         closed = words.MAKING if desk.asked else words.silent_engine(desk.silent)
         return replace(ledger, closed=closed, busy=desk.asked)

@@ -17,6 +17,10 @@ CALL_OVER = "its call is over"
 RELEASED = "it was given back"
 EXPIRED = "its time is over"
 UNWRITTEN = "the daemon cannot write its journal; is its disk full?"
+UNPLACED = (
+    "on which GPU the inference engine is, is not known, so it is not asked to make room: an "
+    "administrator can name it in gpu.engine.gpu"
+)
 PREEMPTED = "one of higher priority needs the memory"
 
 

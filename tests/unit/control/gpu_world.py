@@ -52,6 +52,7 @@ class FakeEngine:
     waiting: list[tuple[int, int]] = field(default_factory=list)
     demands: list[tuple[int, int]] = field(default_factory=list)
     evicts: bool = True
+    pids: tuple[int, ...] = (ENGINE_PID,)
     evicted: list[str] = field(default_factory=list)
     kv: dict[str, int] = field(default_factory=dict)  # of programs
     hanging: threading.Event = field(default_factory=threading.Event)
@@ -62,7 +63,7 @@ class FakeEngine:
     def stats(self) -> EngineStats:
         if self.mode == "dead":
             raise UnavailableError("connection refused")
-        return EngineStats(self.limit_now, self.used, None, self.running, 0, (ENGINE_PID,), 0.0)
+        return EngineStats(self.limit_now, self.used, None, self.running, 0, self.pids, 0.0)
 
     def limit(self, kv_bytes: int, *, revision: int, timeout: float) -> ShrinkResult:
         self.demands.append((revision, kv_bytes))

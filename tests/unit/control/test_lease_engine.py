@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,38 @@ async def test_an_engine_that_refuses_is_asked_later_and_the_asker_told_why(worl
     world.clock += 6
     await turns(leases)
     assert later.result().bytes == 20 * GIB
+
+
+class _Two:
+    """A second device beside that of the engine."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def read(self) -> tuple[GpuReading, ...]:
+        (one,) = self._world.read()
+        spare = replace(one, uuid="GPU-1", used=0, free=one.total // 2, processes=())
+        return one, spare
+
+
+async def test_of_two_devices_the_engine_s_is_the_named_one_or_it_is_left_alone(
+    world: World,
+) -> None:
+    engine(world).pids = ()
+    unnamed = world.leases(device=_Two(world))
+    refused = await granted(unnamed, 1, 20, gpu="GPU-0")
+    assert "gpu.engine.gpu" in refused.reason
+    assert engine(world).demands == []
+    named = world.leases(device=_Two(world), engine_gpu="GPU-0")
+    assert (await granted(named, 1, 38)).gpu == "GPU-1"  # there is no engine
+    lease = await granted(named, 2, 20)
+    assert engine(world).limit_now == 38 * GIB
+    await named.release(lease.id)
+    world.clock += 6
+    await turns(named)
+    assert engine(world).limit_now == 50 * GIB
+    wrong = world.leases(device=_Two(world), engine_gpu="GPU-9")
+    assert "gpu.engine.gpu" in (await granted(wrong, 3, 20, gpu="GPU-0")).reason
 
 
 async def test_a_dead_engine_stops_grants_beside_it_and_nothing_else(world: World) -> None:
