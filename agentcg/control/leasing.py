@@ -56,8 +56,9 @@ class Parts:
 
     `guards`: those that can hold a lease, strongest first; the first that takes it does. None at
     all: it is granted unguarded. `engine_gpu`: the device of an engine that does not tell its
-    processes; needed where there are several. `whose`: the call of a process by its host pid, asked in a thread.
-    `leaf`: the cgroup of an open call, None once it has gone. `clock` is put by nobody.
+    processes; needed where there are several. `whose`: the call of a process by its host pid,
+    asked in a thread. `leaf`: the cgroup of an open call, None once it has gone. `clock` is put
+    by nobody.
     """
 
     device: DeviceReader
