@@ -23,7 +23,9 @@ class Held:
     `ends`: when it is over, None open. Once it ends: `grace` is until when it is left alone, and
     only a reading that begins after number `after` can tell that its memory is free. `cut`: it is
     held to nothing; `gone`: no process of its call is left. `before` is its use in the reading
-    before the last. `changing`: its guard is just being told.
+    before the last. `changing`: its guard is just being told; `back`: to how much it is to be held
+    again, as the guard may have taken another size after all. `stuck`: that it does not let go was
+    said.
     """
 
     lease: Lease
@@ -36,6 +38,8 @@ class Held:
     over: bool = False
     gone: bool = False
     changing: bool = False
+    back: int | None = None
+    stuck: bool = False
     before: int | None = 0
 
     @property

@@ -152,7 +152,7 @@ class Leases:
         held = self._book.held.get(lease_id)
         if held is None or held.ending:
             raise ConflictError(f"lease {lease_id}: it is {self._book.find(lease_id).state.value}")
-        if held.changing or lease_id in self._book.asking:
+        if held.changing or held.back is not None or lease_id in self._book.asking:
             raise ConflictError(f"lease {lease_id}: it is just being changed; try again")
         if memory is not None and memory > held.lease.bytes:
             lease = held.lease

@@ -87,6 +87,8 @@ class Lessor:
                 self._tenures.end(held, words.EXPIRED, grace=self._parts.rules.grace)
             if held.ending:
                 await self._tenures.wind_up(held, self._book.seen.number)
+            elif held.back is not None:
+                await self._tenures.put_back(held)
         planned = self._plan()
         # Who only waits for other leases to end does not need what the engine could have.
         needed = {one.gpu for one in planned if not _waits_only(one)}
