@@ -1,19 +1,19 @@
 """Leases beside an engine that obeys the caveats of real ones: idle, deaf, hanging, dead."""
 
 import asyncio
-import threading
 from dataclasses import replace
 
 import pytest
 
-from agentcg.control import bounded, lease_engine
-from agentcg.errors import UnavailableError
+from agentcg.control import lease_engine
 from agentcg.model.gpu import (
     GpuReading,
     LeaseState,
     ProgramId,
     ProgramPhase,
     Shrink,
+    ShrinkResult,
+    ShrinkStatus,
 )
 from agentcg.model.ids import SessionId
 from agentcg.policy.ledger import GIB, Rules
@@ -55,6 +55,31 @@ async def test_an_idle_engine_hears_of_it_at_the_next_poke(world: World) -> None
     world.clock += 1.1
     await turns(leases, 2)
     assert task.result().bytes == 20 * GIB
+
+
+async def test_one_that_is_deaf_closes_the_device_for_a_part_of_the_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine(world).mode, engine(world).used = "pages", 50 * GIB
+    limits: list[float] = []
+    demand = engine(world).limit
+
+    def blocks(kv_bytes: int, *, revision: int, timeout: float) -> ShrinkResult:
+        limits.append(timeout)
+        world.clock += timeout
+        found = demand(kv_bytes, revision=revision, timeout=timeout)
+        return replace(found, status=ShrinkStatus.DEFERRED)
+
+    monkeypatch.setattr(engine(world), "limit", blocks)
+    leases = world.leases()
+    task = await asked(leases, 1, 20, wait=1000.0)
+    await turns(leases, 5)
+    assert limits == [10.0]
+    world.clock += 1.1
+    await turns(leases, 5)
+    assert limits == [10.0, 1.0]
+    await leases.close()
+    await task
 
 
 async def test_pages_in_use_are_waited_for_and_not_believed(world: World) -> None:
@@ -221,42 +246,6 @@ async def test_an_id_that_two_sessions_use_frees_nothing(world: World) -> None:
     assert leases._programs.idle(GIB) == []
     leases.session_closed(SessionId("t"))
     assert [one.program for one in leases._programs.idle(GIB)] == ["p"]
-
-
-async def test_what_hangs_is_not_called_again_until_it_returns() -> None:
-    gate = threading.Event()
-    one = bounded.Bounded("it")
-    with pytest.raises(UnavailableError, match="did not answer"):
-        await one.do(gate.wait, 0.01)
-    with pytest.raises(UnavailableError, match="hangs"):
-        await one.do(gate.wait, 10.0)
-    gate.set()
-    while one._last is not None and not one._last.done():
-        await asyncio.sleep(0.001)
-    assert await one.do(lambda: 5, 10.0) == 5
-    with pytest.raises(UnavailableError, match="ZeroDivisionError"):
-        await one.do(lambda: 1 // 0, 10.0)
-
-
-async def test_one_whose_caller_was_cancelled_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, one = threading.Event(), bounded.Bounded("it")
-    first = asyncio.create_task(one.do(gate.wait, 60.0))
-    while one._last is None:
-        await asyncio.sleep(0.001)
-    first.cancel()
-    await asyncio.wait([first])
-    second = asyncio.create_task(one.do(lambda: 5, 60.0))
-    await asyncio.sleep(0)
-    gate.set()
-    assert await second == 5
-
-    def fails(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patch, pytest.raises(UnavailableError, match="not called"):
-        patch.setattr(threading.Thread, "start", fails)
-        await one.do(lambda: 5, 60.0)
-    assert await one.do(lambda: 5, 60.0) == 5
 
 
 class _Freeing:
