@@ -1,6 +1,5 @@
 """Leases beside an engine that obeys the caveats of real ones: idle, deaf, hanging, dead."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
