@@ -79,6 +79,7 @@ class Lessor:
     async def turn(self) -> None:
         """Read, end what is over, serve who waits, and settle with the engine."""
         await self.look()
+        self._missed()
         clock = self._parts.clock()
         for held in list(self._book.held.values()):
             if not self._silent:
@@ -116,11 +117,24 @@ class Lessor:
                 self.desk.stats, self._book.seen, self._engine_gpu, parts.engine_gpu
             )
 
+    def _missed(self) -> None:
+        """End what is left of calls that closed while they asked, when there was nothing to end."""
+        leaf = self._parts.leaf
+        for held in list(self._book.held.values()):
+            if held.leaf is not None and leaf(held.lease.call) is None:
+                # What it may have left running gets the grace that any lease has.
+                self._tenures.end(held, words.CALL_OVER, grace=self._parts.rules.grace)
+        for asking in list(self._book.asking.values()):
+            if asking.leaf is not None and leaf(asking.lease.call) is None:
+                self._tenures.deny(asking, words.CALL_OVER)
+
     def _observe(self, held: Held) -> None:
         """Take in what it uses."""
         lease, seen = held.lease, self._book.seen
         reading = next((one for one in seen.readings if one.uuid == lease.gpu), None)
         if reading is None:
+            if held.gone:  # nor is its device there to tell of its memory
+                held.lease = replace(lease, used=0)
             return
         nothing = 0 if reading.attributed or held.gone else None
         used = seen.uses.get((lease.call, reading.uuid), nothing)
