@@ -63,6 +63,11 @@ class GpuEngine(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,128}$")] = Field(
         "", description="of its shared memory, as IPC name of kvcached; needed with kvcached"
     )
+    gpu: Annotated[str, Field(pattern=r"^[A-Za-z0-9/-]{1,80}$")] | None = Field(
+        None,
+        description="the UUID of its device, which `agentcg gpu` lists; needed where there are "
+        "several, else the engine is not asked to make room; null: the only one",
+    )
     users: tuple[Count, ...] = Field(
         (0,), description="uids that the shared memory may belong to: whoever owns it can lie"
     )

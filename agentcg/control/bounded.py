@@ -15,6 +15,10 @@ from agentcg.errors import AgentcgError, UnavailableError
 T = TypeVar("T")
 
 
+class LateError(UnavailableError):
+    """It did not answer in time, and may do yet what it was asked for."""
+
+
 class Bounded:
     """One thing that may hang. While it does it is not called again."""
 
@@ -22,25 +26,35 @@ class Bounded:
         self._what = what
         self._turn = asyncio.Lock()
         self._last: asyncio.Future[Any] | None = None
+        self._hangs = False  # longer than it was given
 
     async def do(self, work: Callable[[], T], within: float) -> T:
         """What `work` returns.
 
         Raises:
-            UnavailableError: it did not return in time, or an earlier call has not yet.
+            LateError: it did not return in time.
+            UnavailableError: it was not called, as an earlier call has not returned yet.
             AgentcgError: as `work` raised it.
         """
         async with self._turn:
-            if self._last is not None and not self._last.done():
+            last = self._last
+            # One whose caller was cancelled has its time too.
+            if last is not None and not (self._hangs or last.done()):
+                self._hangs = not (await asyncio.wait([last], timeout=within))[0]
+            if last is not None and not last.done():
                 raise UnavailableError(f"{self._what} hangs, and is not called until it returns")
             loop = asyncio.get_running_loop()
             answer: asyncio.Future[T] = loop.create_future()
             answer.add_done_callback(_seen)
-            self._last = answer
             thread = threading.Thread(target=_run, args=(loop, answer, work), daemon=True)
-            thread.start()
-            if not (await asyncio.wait([answer], timeout=within))[0]:
-                raise UnavailableError(f"{self._what} did not answer for {within:g} s")
+            try:
+                thread.start()
+            except RuntimeError as e:  # no more threads
+                raise UnavailableError(f"{self._what} was not called: {e}") from e
+            self._last = answer
+            self._hangs = not (await asyncio.wait([answer], timeout=within))[0]
+            if self._hangs:
+                raise LateError(f"{self._what} did not answer for {within:g} s")
             try:
                 return answer.result()
             except AgentcgError:

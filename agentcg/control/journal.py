@@ -89,9 +89,11 @@ class Journal:
             ),
         )
 
-    def put_lease(self, lease: Lease) -> None:
-        """Write the record of a lease that holds memory."""
-        self._put("INSERT OR REPLACE INTO lease VALUES (?, ?)", (lease.id, _LEASE.dump_json(lease)))
+    def put_lease(self, lease: Lease) -> bool:
+        """Write the record of a lease that holds memory; False where it could not be."""
+        return self._put(
+            "INSERT OR REPLACE INTO lease VALUES (?, ?)", (lease.id, _LEASE.dump_json(lease))
+        )
 
     def drop_lease(self, lease: Lease) -> None:
         """Forget a lease: its memory is free."""

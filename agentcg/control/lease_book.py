@@ -23,7 +23,9 @@ class Held:
     `ends`: when it is over, None open. Once it ends: `grace` is until when it is left alone, and
     only a reading that begins after number `after` can tell that its memory is free. `cut`: it is
     held to nothing; `gone`: no process of its call is left. `before` is its use in the reading
-    before the last.
+    before the last. `changing`: its guard is just being told; `back`: to how much it is to be held
+    again, as the guard may have taken another size after all. `stuck`: that it does not let go was
+    said.
     """
 
     lease: Lease
@@ -35,6 +37,9 @@ class Held:
     cut: bool = False
     over: bool = False
     gone: bool = False
+    changing: bool = False
+    back: int | None = None
+    stuck: bool = False
     before: int | None = 0
 
     @property
@@ -122,6 +127,11 @@ class Book:
         """Those that hold memory, then those that wait."""
         waiting = [one.lease for one in self.asking.values() if one.held is None]
         return (*(one.lease for one in self.held.values()), *waiting)
+
+    def withdraw(self, asking: Asking) -> None:
+        """It waits no more; another for the same lease may by now."""
+        if self.asking.get(asking.ask.lease) is asking:
+            del self.asking[asking.ask.lease]
 
     def find(self, lease_id: LeaseId) -> Lease:
         """A lease that is open, or was of late."""

@@ -29,6 +29,7 @@ _READING = 2.0  # seconds for what only reads
 _PROBING = 5.0
 _RETRY = 5.0  # before one that refused is asked again
 _NUDGE = 1.0  # before one that has not obeyed is told again
+_NUDGED = 1.0  # seconds for it to obey then: meanwhile nothing is granted beside it
 _MARGIN = 1.0
 _STALE = 3  # so often a higher revision is tried
 
@@ -149,10 +150,7 @@ class EngineDesk:
             return
         if disrupts:
             self._disrupted_at = self._clock()
-        self._asked_at = self._clock()
-        self._demand = asyncio.get_running_loop().create_task(
-            self._tell(limit, known, tuple(evict))
-        )
+        self._begin(limit, known, evict, self._rules.timeout)
 
     def nudge(self) -> None:
         """Tell it the same again, if it has not obeyed for a while."""
@@ -160,7 +158,7 @@ class EngineDesk:
         if known is None or not known.coming or known.refused:
             return
         if self._clock() - self._asked_at >= _NUDGE:
-            self.demand(known.told)
+            self._begin(known.told, known, (), min(_NUDGED, self._rules.timeout))
 
     async def stop(self) -> None:
         """Wait for no demand any more: the journal has it."""
@@ -168,24 +166,44 @@ class EngineDesk:
             self._demand.cancel()
             await asyncio.wait([self._demand])
 
-    async def _tell(self, limit: int, known: Allowance, evict: Sequence[ProgramId]) -> None:
+    def _begin(
+        self, limit: int, known: Allowance, evict: Sequence[ProgramId], within: float
+    ) -> None:
+        self._demand = asyncio.get_running_loop().create_task(
+            self._tell(limit, known, tuple(evict), within)
+        )
+
+    async def _tell(
+        self, limit: int, known: Allowance, evict: Sequence[ProgramId], within: float
+    ) -> None:
         try:
-            for program in evict if self.caps is not None and self.caps.evict else ():
-                await self._bounded.do(partial(self._engine.evict, program), _READING)
-            result = await self._once(limit, known)
+            if evict:
+                limit = await self._evict(evict, limit, known)
+            result = await self._once(limit, known, within)
             for _ in range(_STALE):
                 if result.status is not ShrinkStatus.STALE:
                     break
                 seen = max(self.revision, result.revision)
                 self._record = EngineLimit(seen, known.was, min(limit, known.told))
-                result = await self._once(limit, known)
+                result = await self._once(limit, known, within)
             self._answered(known, replace(result, asked=limit))
         except AgentcgError as e:
             self._refuse(e.message)
         finally:
             self._fresh = False  # what was read before is out of date
+            self._asked_at = self._clock()
 
-    async def _once(self, limit: int, known: Allowance) -> ShrinkResult:
+    async def _evict(self, programs: Sequence[ProgramId], limit: int, known: Allowance) -> int:
+        """Drop their KV; the limit that harms nobody by what is seen gone then.
+
+        How much they have is what an agent said.
+        """
+        for program in programs:
+            await self._bounded.do(partial(self._engine.evict, program), _READING)
+        left = await self._bounded.do(self._engine.stats, _READING)
+        return min(known.told, max(limit, int(left.kv_used / self._rules.high) + 1))
+
+    async def _once(self, limit: int, known: Allowance, within: float) -> ShrinkResult:
         record = EngineLimit(self.revision + 1, known.was, min(limit, known.told))
         if not self._journal.put_limit(record):
             return ShrinkResult(
@@ -194,10 +212,9 @@ class EngineDesk:
         self._record = record
         if limit > known.told:
             self._grown = max(limit, self._grown or 0)
-        timeout = self._rules.timeout
         return await self._bounded.do(
-            lambda: self._engine.limit(limit, revision=record.revision, timeout=timeout),
-            timeout + _MARGIN,
+            lambda: self._engine.limit(limit, revision=record.revision, timeout=within),
+            within + _MARGIN,
         )
 
     def _answered(self, known: Allowance, result: ShrinkResult) -> None:

@@ -25,12 +25,17 @@ def look(
     return Seen(readings, uses, at, number)
 
 
-def place(stats: EngineStats | None, seen: Seen, last: str | None) -> str | None:
-    """On which device the engine is: where its processes are, else where it was, else the only."""
+def place(stats: EngineStats | None, seen: Seen, last: str | None, said: str | None) -> str | None:
+    """On which device the engine is: where its processes are, else where it is `said` to be.
+
+    Where that is not said: where it was, else on the only one. None where that does not tell.
+    """
     pids = set() if stats is None else set(stats.pids)
     for reading in seen.readings:
         if any(process.pid in pids for process in reading.processes):
             return reading.uuid
+    if said is not None:
+        return said if any(one.uuid == said for one in seen.readings) else None
     if last is None and len(seen.readings) == 1:
         return seen.readings[0].uuid
     return last

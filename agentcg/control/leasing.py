@@ -55,8 +55,10 @@ class Parts:
     """What leases are made with.
 
     `guards`: those that can hold a lease, strongest first; the first that takes it does. None at
-    all: it is granted unguarded. `whose`: the call of a process by its host pid, asked in a thread.
-    `leaf`: the cgroup of an open call, None once it has gone. `clock` is put by nobody.
+    all: it is granted unguarded. `engine_gpu`: the device of an engine that does not tell its
+    processes; needed where there are several. `whose`: the call of a process by its host pid,
+    asked in a thread. `leaf`: the cgroup of an open call, None once it has gone. `clock` is put
+    by nobody.
     """
 
     device: DeviceReader
@@ -68,6 +70,7 @@ class Parts:
     now: Callable[[], float]
     clock: Callable[[], float]
     engine: Engine | None = None
+    engine_gpu: str | None = None
     rules: Rules = field(default_factory=Rules)
     probed: Mapping[GuardKind, str] = field(default_factory=dict)
 
@@ -147,8 +150,10 @@ class Leases:
             LimitError: there is no room for more, with the reason.
         """
         held = self._book.held.get(lease_id)
-        if held is None or held.ending or lease_id in self._book.asking:
+        if held is None or held.ending:
             raise ConflictError(f"lease {lease_id}: it is {self._book.find(lease_id).state.value}")
+        if held.changing or held.back is not None or lease_id in self._book.asking:
+            raise ConflictError(f"lease {lease_id}: it is just being changed; try again")
         if memory is not None and memory > held.lease.bytes:
             lease = held.lease
             found = await self._wait(lease, memory, None, held.leaf, held=held)
@@ -204,7 +209,6 @@ class Leases:
         """Take in what a program told. `tool` is a class of commands.
 
         Raises:
-            ConflictError: the program is another session's.
             LimitError: the session has too many programs.
         """
         told = self._programs.heard(session, program, phase, kv_bytes=kv_bytes, tool=tool, eta=eta)
@@ -274,12 +278,13 @@ class Leases:
             besides=self._book.devices_of(lease.call) if held is None else frozenset(),
         )
         answer: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
-        self._book.asking[lease.id] = Asking(ask, lease, leaf, answer, held)
+        asking = Asking(ask, lease, leaf, answer, held)
+        self._book.asking[lease.id] = asking
         self._lessor.wake()
         try:
             return await answer
         except asyncio.CancelledError:
-            self._book.asking.pop(lease.id, None)
+            self._book.withdraw(asking)
             if held is None and lease.id in self._book.held:
                 await self.release(lease.id)
             raise

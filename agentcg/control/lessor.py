@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -57,7 +58,9 @@ class Lessor:
     def busy(self) -> bool:
         """Whether a turn is due again soon."""
         desk = self.desk
-        owing = desk is not None and (desk.owed or desk.busy)
+        # To an engine of which the device is not known nothing can be given back by waiting.
+        lost = bool(self._book.seen.readings) and self._engine_gpu is None
+        owing = desk is not None and (desk.busy or (desk.owed and not lost))
         return bool(self._book.held or self._book.asking or owing)
 
     async def forever(self) -> None:
@@ -76,6 +79,7 @@ class Lessor:
     async def turn(self) -> None:
         """Read, end what is over, serve who waits, and settle with the engine."""
         await self.look()
+        self._missed()
         clock = self._parts.clock()
         for held in list(self._book.held.values()):
             if not self._silent:
@@ -84,9 +88,16 @@ class Lessor:
                 self._tenures.end(held, words.EXPIRED, grace=self._parts.rules.grace)
             if held.ending:
                 await self._tenures.wind_up(held, self._book.seen.number)
-        for one in self._plan():
+            elif held.back is not None:
+                await self._tenures.put_back(held)
+        planned = self._plan()
+        # Who only waits for other leases to end does not need what the engine could have.
+        needed = {one.gpu for one in planned if not _waits_only(one)}
+        if needed:
+            self._asked_at = self._parts.clock()
+        for one in planned:
             await self._carry_out(one)
-        self._settle()
+        self._settle(needed)
 
     async def look(self) -> None:
         """Read the devices and the engine; why they cannot be read is kept."""
@@ -102,13 +113,28 @@ class Lessor:
             self._silent = e.message
         if self.desk is not None:
             await self.desk.look_again()
-            self._engine_gpu = lease_seen.place(self.desk.stats, self._book.seen, self._engine_gpu)
+            self._engine_gpu = lease_seen.place(
+                self.desk.stats, self._book.seen, self._engine_gpu, parts.engine_gpu
+            )
+
+    def _missed(self) -> None:
+        """End what is left of calls that closed while they asked, when there was nothing to end."""
+        leaf = self._parts.leaf
+        for held in list(self._book.held.values()):
+            if held.leaf is not None and leaf(held.lease.call) is None:
+                # What it may have left running gets the grace that any lease has.
+                self._tenures.end(held, words.CALL_OVER, grace=self._parts.rules.grace)
+        for asking in list(self._book.asking.values()):
+            if asking.leaf is not None and leaf(asking.lease.call) is None:
+                self._tenures.deny(asking, words.CALL_OVER)
 
     def _observe(self, held: Held) -> None:
         """Take in what it uses."""
         lease, seen = held.lease, self._book.seen
         reading = next((one for one in seen.readings if one.uuid == lease.gpu), None)
         if reading is None:
+            if held.gone:  # nor is its device there to tell of its memory
+                held.lease = replace(lease, used=0)
             return
         nothing = 0 if reading.attributed or held.gone else None
         used = seen.uses.get((lease.call, reading.uuid), nothing)
@@ -126,10 +152,13 @@ class Lessor:
         asks = [one.ask for one in self._book.asking.values()]
         if not asks:
             return []
-        self._asked_at = clock = self._parts.clock()
+        clock = self._parts.clock()
         if self._silent:
             return lease_queue.stall(asks, f"{words.SILENT_DEVICE} ({self._silent})", clock)
-        idle = self._programs.idle(self._parts.rules.prefill)
+        caps = None if self.desk is None else self.desk.caps
+        # Where the engine cannot drop one program's KV, less for it would be anybody's.
+        drops = caps is not None and caps.evict
+        idle = self._programs.idle(self._parts.rules.prefill) if drops else ()
         return lease_queue.plan(asks, self._ledgers(), idle, clock, self._parts.rules)
 
     def _ledgers(self) -> dict[str, Ledger]:
@@ -144,6 +173,8 @@ class Lessor:
             return ledger
         allowance = desk.allowance()
         if allowance is not None:
+            if self._engine_gpu is None:
+                allowance = replace(allowance, refused=words.UNPLACED)
             return replace(ledger, engine=allowance)
         closed = words.MAKING if desk.asked else words.silent_engine(desk.silent)
         return replace(ledger, closed=closed, busy=desk.asked)
@@ -175,7 +206,7 @@ class Lessor:
             case Deny(reason):
                 self._tenures.deny(asking, reason)
 
-    def _settle(self) -> None:
+    def _settle(self, needed: Collection[str | None]) -> None:
         """Give the engine what nobody waits for, and keep it to what it was told."""
         desk, gpu = self.desk, self._engine_gpu
         if desk is None or gpu is None or self._silent:
@@ -188,7 +219,7 @@ class Lessor:
         if waiting or sure.room < 0:
             desk.nudge()
         limit = lease_queue.protect(sure)
-        if limit is None and not waiting:
+        if limit is None and gpu not in needed and None not in needed:
             rested = self._parts.clock() - self._asked_at >= self._parts.rules.rest
             limit = lease_queue.give_back(ledger, rested=rested)
         if limit is not None and not desk.busy:
@@ -198,3 +229,8 @@ class Lessor:
         text = words.engine(limit, why)
         self._parts.tell(GpuNews.ENGINE, None, text, {"limit": limit.limit, "was": limit.was})
         self.wake()
+
+
+def _waits_only(planned: Planned) -> bool:
+    """For what nobody is asked for: the engine's memory is not kept for it meanwhile."""
+    return isinstance(planned.step, Deny | Wait) and not getattr(planned.step, "making", False)

@@ -1,11 +1,12 @@
 """The life of a lease: granted, held by a guard, ended, and let go once its memory is seen free."""
 
+import contextlib
 import logging
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from agentcg.control.bounded import Bounded
+from agentcg.control.bounded import Bounded, LateError
 from agentcg.control.lease_book import Asking, Book, Held
 from agentcg.errors import AgentcgError, UnavailableError
 from agentcg.model.gpu import GpuNews, Lease, LeaseState
@@ -32,23 +33,41 @@ class Tenures:
         del self._book.asking[asking.ask.lease]
         held = asking.held or self._open(asking, gpu, revision)
         before, held.lease = held.lease, replace(held.lease, bytes=size)
-        self._parts.journal.put_lease(held.lease)
-        why = await self.hold(held, size)
+        held.changing = True
+        try:
+            why = await self._begin(held, size)
+        except LateError as e:
+            # It may be held to that after all, so it stays charged until that is undone.
+            self.deny(asking, words.unheld(e.message))
+            if asking.held is None:
+                self.end(held, words.unheld(e.message), grace=0.0)
+            else:
+                held.back = before.bytes
+            return
+        finally:
+            held.changing = False
         if why:
             self._undo(asking, held, before.bytes)
-            self.deny(asking, words.unheld(why))
+            self.deny(asking, why)
             return
         self._parts.journal.put_lease(held.lease)
         if asking.answer.done():  # withdrawn
+            if asking.held is not None:
+                return  # a change that was made: the lease is another's to end
             self.end(held, words.RELEASED, grace=self._parts.rules.grace)
             return
         asking.answer.set_result(held.lease)
         self._parts.tell(GpuNews.GRANTED, held.lease, words.granted(held.lease), {})
 
+    async def _begin(self, held: Held, size: int) -> str:
+        """Have it in the journal, then held; why not, "" if it is."""
+        if not self._parts.journal.put_lease(held.lease):
+            return words.UNWRITTEN
+        why = await self.hold(held, size)
+        return words.unheld(why) if why else ""
+
     def _open(self, asking: Asking, gpu: str, revision: int) -> Held:
-        now, wish = self._parts.now(), asking.lease.wish
-        longest = self._parts.rules.longest
-        length = wish.duration if longest is None else min(wish.duration or longest, longest)
+        now, length = self._parts.now(), asking.lease.wish.duration
         lease = replace(
             asking.lease,
             state=LeaseState.GRANTED,
@@ -89,15 +108,31 @@ class Tenures:
         if held.leaf is None:
             held.gone = True
             self.end(held, words.CALL_OVER, grace=0.0)
-        elif why := await self.hold(held, lease.bytes):
+        elif why := await self._hold(held, lease.bytes):
             self.end(held, words.unheld(why), grace=self._parts.rules.grace)
 
     async def lessen(self, held: Held, size: int) -> None:
         """Hold it to less; what it uses beyond that is charged until it is seen free."""
-        if why := await self.hold(held, size):
+        held.changing = True
+        try:
+            why = await self.hold(held, size)
+        except LateError as e:
+            why, held.back = e.message, held.lease.bytes
+        finally:
+            held.changing = False
+        if why:
             raise UnavailableError(f"lease {held.lease.id}: {words.unheld(why)}; it is as it was")
         held.lease = replace(held.lease, bytes=size)
         self._parts.journal.put_lease(held.lease)
+
+    async def put_back(self, held: Held) -> None:
+        """Hold it to what it was before a change that the guard did not answer in time."""
+        size = held.lease.bytes if held.back is None else held.back
+        with contextlib.suppress(LateError):
+            if not await self.hold(held, size):
+                held.back = None
+                held.lease = replace(held.lease, bytes=size)
+                self._parts.journal.put_lease(held.lease)
 
     def extend(self, held: Held, seconds: float) -> None:
         """Let it last longer."""
@@ -131,7 +166,7 @@ class Tenures:
 
     def deny(self, asking: Asking, reason: str) -> None:
         """Answer one who waits that there is none."""
-        self._book.asking.pop(asking.ask.lease, None)
+        self._book.withdraw(asking)
         waited = self._parts.clock() - asking.ask.since
         text = words.denied(asking.lease.wish, reason, waited)
         asking.lease = replace(asking.lease, state=LeaseState.DENIED, reason=text, eta=None)
@@ -142,7 +177,11 @@ class Tenures:
             asking.answer.set_result(asking.lease)
 
     async def hold(self, held: Held, size: int) -> str:
-        """Have a guard hold it to `size` from now on; why none could, "" if one does or none is."""
+        """Have a guard hold it to `size` from now on; why none could, "" if one does or none is.
+
+        Raises:
+            LateError: one may do so yet; it is `held.guard`.
+        """
         leaf, why = held.leaf, ""
         if leaf is None:
             return "" if held.gone else "its call has no cgroup yet"
@@ -151,6 +190,9 @@ class Tenures:
             lease = replace(held.lease, bytes=size, guard=guard.kind)
             try:
                 await self._guards.do(partial(guard.hold, lease, leaf), _HOLDING)
+            except LateError:
+                held.guard = guard
+                raise
             except AgentcgError as e:
                 why = f"{guard.kind.value}: {e.message}"
                 continue
@@ -167,10 +209,22 @@ class Tenures:
         if seen > held.after and held.lease.used == 0:
             await self._let_go(held)
         elif self._parts.clock() >= held.grace and not held.cut:
-            why = await self.hold(held, 0)
+            why = await self._hold(held, 0)
             held.cut = not why
             if why:
-                log.warning("lease %s: cannot be held to nothing: %s", held.lease.id, why)
+                self._sticks(held, f"cannot be held to nothing: {why}")
+
+    async def _hold(self, held: Held, size: int) -> str:
+        """The same for one that ends anyway, and is let go only once its guard does."""
+        try:
+            return await self.hold(held, size)
+        except LateError as e:
+            return e.message
+
+    def _sticks(self, held: Held, what: str) -> None:
+        if not held.stuck:
+            held.stuck = True
+            log.warning("lease %s: %s; the daemon goes on trying", held.lease.id, what)
 
     async def _let_go(self, held: Held) -> None:
         lease, guard, leaf = held.lease, held.guard, held.leaf
@@ -178,7 +232,9 @@ class Tenures:
             try:
                 await self._guards.do(partial(guard.release, lease, leaf), _HOLDING)
             except AgentcgError as e:
-                log.warning("lease %s: its guard does not let go: %s", lease.id, e.message)
+                self._sticks(held, f"its guard does not let go: {e.message}")
+                if self._parts.leaf(lease.call) is not None:
+                    return  # the guard may let it take memory: it stays charged
         held.lease = replace(held.lease, state=LeaseState.RELEASED)
         del self._book.held[lease.id]
         self._book.close(held.lease)

@@ -112,7 +112,7 @@ class Kvcached:
             return ShrinkResult(ShrinkStatus.STALE, self._revision, kv_bytes, 0, reason)
         before = self._write(kv_bytes, until)
         self._revision = revision
-        reason = self._follow(kv_bytes, until)
+        reason = self._follow(kv_bytes, until) if kv_bytes <= before.limit else ""
         now = self._read(time.monotonic() + _READING)
         status = ShrinkStatus.APPLIED if now.used <= kv_bytes else ShrinkStatus.DEFERRED
         freed = max(0, before.mapped - now.mapped)
@@ -127,7 +127,9 @@ class Kvcached:
 
     def _follow(self, kv_bytes: int, until: float) -> str:
         """Wait, poke if it does not obey by itself; why it did not, if it did not."""
-        if self._obeyed(kv_bytes, min(until, time.monotonic() + _TAKEN_OVER)):
+        # Until it has looked it may map more by the old limit, however little it uses now.
+        time.sleep(_TAKEN_OVER)
+        if self._obeyed(kv_bytes, time.monotonic()):
             return ""
         if self._poke is None:
             self._obeyed(kv_bytes, until)

@@ -90,10 +90,10 @@ def decide(ask: Ask, ledger: Ledger, idle: Sequence[Idle], now: float) -> Step:
     quantum = ledger.rules.quantum
     want = -(-ask.memory // quantum) * quantum - ask.held
     least = min(want, -(-ask.least // quantum) * quantum - ask.held)
+    if ledger.closed:  # first: what the engine could give is not known then
+        return Wait(ledger.closed, making=ledger.busy)
     if least > ledger.most - ask.held:
         return Deny(words.never(ask.least, max(0, ledger.most), ledger.total))
-    if ledger.closed:
-        return Wait(ledger.closed, making=ledger.busy)
     if want <= ledger.room:
         return Grant(ask.held + want)
     reach = _reach(ledger, idle)

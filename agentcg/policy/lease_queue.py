@@ -1,7 +1,7 @@
 """All that wait for GPU memory: who comes first, on which device, and who must not be passed.
 
-The higher priority first, the older first; each `starved` seconds of waiting are worth ten of
-priority. A smaller one may pass one that waits, until that has waited for `starved` seconds.
+The higher priority first, the older first; waiting is worth up to ten of priority, which it is
+after `starved` seconds. A smaller one may pass one that waits, but for a while from then on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def plan(
         mine = [left[gpu] for gpu in wanted if gpu not in shut | making]
         best = _best(ask, mine, idle, now) or _nowhere(ask, wanted, making)
         if isinstance(best.step, Wait):
-            if now - ask.since >= rules.starved:
+            if rules.starved <= now - ask.since < rules.starved + rules.shut:
                 shut |= set(wanted)
             best = _patience(best, now)
         if best.gpu is not None:
@@ -89,7 +89,7 @@ def protect(ledger: Ledger) -> int | None:
 
 
 def _rank(ask: Ask, now: float, rules: Rules) -> float:
-    return ask.priority + _AGING * max(0.0, now - ask.since) / rules.starved
+    return ask.priority + _AGING * min(1.0, max(0.0, now - ask.since) / rules.starved)
 
 
 def _devices(ask: Ask, ledgers: Mapping[str, Ledger]) -> list[str]:

@@ -16,6 +16,11 @@ STOPPING = "the daemon stops"
 CALL_OVER = "its call is over"
 RELEASED = "it was given back"
 EXPIRED = "its time is over"
+UNWRITTEN = "the daemon cannot write its journal; is its disk full?"
+UNPLACED = (
+    "on which GPU the inference engine is, is not known, so it is not asked to make room: an "
+    "administrator can name it in gpu.engine.gpu"
+)
 PREEMPTED = "one of higher priority needs the memory"
 
 

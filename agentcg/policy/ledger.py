@@ -21,7 +21,8 @@ class Rules:
     `reserve` None: the larger of 1 GiB and 2 %. `floor`: what the engine's KV cache keeps.
     `engine_priority`: a lease above it may take all of the KV cache. An engine that is shrunk keeps
     its KV cache at most `high` full, and one less than `low` full gets memory back after `rest`.
-    `starved`: who has waited so long is not passed by others of its priority or below.
+    `starved`: who has waited so long is not passed by others of its priority or below, for
+    `shut` seconds: what it waits for may never come, and others could have had the rest.
     `timeout` bounds one demand of the engine; `prefill` is how fast it computes KV, bytes a second.
     """
 
@@ -34,11 +35,11 @@ class Rules:
     rest: float = 5.0
     disrupt_every: float = 60.0
     starved: float = 10.0
+    shut: float = 60.0
     grace: float = 5.0
     timeout: float = 10.0
     prefill: float = 1.0 * GIB
     waiting: int = 8  # asks of one session
-    longest: float | None = None  # a lease
 
     def reserve_of(self, total: int) -> int:
         """The reserve of a device of so many bytes."""

@@ -1,7 +1,7 @@
 """A GPU with an engine and tenants, faithful in what leases have to cope with."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -51,16 +51,19 @@ class FakeEngine:
     revision: int = 0
     waiting: list[tuple[int, int]] = field(default_factory=list)
     demands: list[tuple[int, int]] = field(default_factory=list)
+    evicts: bool = True
+    pids: tuple[int, ...] = (ENGINE_PID,)
     evicted: list[str] = field(default_factory=list)
+    kv: dict[str, int] = field(default_factory=dict)  # of programs
     hanging: threading.Event = field(default_factory=threading.Event)
 
     def probe(self) -> EngineCaps:
-        return EngineCaps(self.shrink, shrink_live=True, evict=True)
+        return EngineCaps(self.shrink, shrink_live=True, evict=self.evicts)
 
     def stats(self) -> EngineStats:
         if self.mode == "dead":
             raise UnavailableError("connection refused")
-        return EngineStats(self.limit_now, self.used, None, self.running, 0, (ENGINE_PID,), 0.0)
+        return EngineStats(self.limit_now, self.used, None, self.running, 0, self.pids, 0.0)
 
     def limit(self, kv_bytes: int, *, revision: int, timeout: float) -> ShrinkResult:
         self.demands.append((revision, kv_bytes))
@@ -97,7 +100,8 @@ class FakeEngine:
 
     def evict(self, program: ProgramId) -> bool:
         self.evicted.append(program)
-        return True
+        self.used -= self.kv.pop(program, 0)
+        return self.evicts
 
     def _hear(self, revision: int, kv_bytes: int) -> int:
         self.revision, self.limit_now = revision, kv_bytes
@@ -112,6 +116,7 @@ class FakeGuard:
     kind: GuardKind = GuardKind.UPROBE
     held: dict[str, int] = field(default_factory=dict)
     fails: str = ""
+    pause: Callable[[], None] = lambda: None
 
     def probe(self) -> str | None:
         return None
@@ -119,6 +124,7 @@ class FakeGuard:
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
         if self.fails:
             raise UnavailableError(self.fails)
+        self.pause()
         self.held[lease.call] = lease.bytes
 
     def release(self, lease: Lease, leaf: CgroupDir) -> None:

@@ -1,18 +1,18 @@
 """Leases beside an engine that obeys the caveats of real ones: idle, deaf, hanging, dead."""
 
-import asyncio
-import threading
+from dataclasses import replace
 
 import pytest
 
-from agentcg.control import bounded, lease_engine
-from agentcg.errors import ConflictError, UnavailableError
+from agentcg.control import lease_engine
 from agentcg.model.gpu import (
     GpuReading,
     LeaseState,
     ProgramId,
     ProgramPhase,
     Shrink,
+    ShrinkResult,
+    ShrinkStatus,
 )
 from agentcg.model.ids import SessionId
 from agentcg.policy.ledger import GIB, Rules
@@ -56,6 +56,31 @@ async def test_an_idle_engine_hears_of_it_at_the_next_poke(world: World) -> None
     assert task.result().bytes == 20 * GIB
 
 
+async def test_one_that_is_deaf_closes_the_device_for_a_part_of_the_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine(world).mode, engine(world).used = "pages", 50 * GIB
+    limits: list[float] = []
+    demand = engine(world).limit
+
+    def blocks(kv_bytes: int, *, revision: int, timeout: float) -> ShrinkResult:
+        limits.append(timeout)
+        world.clock += timeout
+        found = demand(kv_bytes, revision=revision, timeout=timeout)
+        return replace(found, status=ShrinkStatus.DEFERRED)
+
+    monkeypatch.setattr(engine(world), "limit", blocks)
+    leases = world.leases()
+    task = await asked(leases, 1, 20, wait=1000.0)
+    await turns(leases, 5)
+    assert limits == [10.0]
+    world.clock += 1.1
+    await turns(leases, 5)
+    assert limits == [10.0, 1.0]
+    await leases.close()
+    await task
+
+
 async def test_pages_in_use_are_waited_for_and_not_believed(world: World) -> None:
     engine(world).mode = "pages"
     engine(world).used = 48 * GIB
@@ -67,6 +92,24 @@ async def test_pages_in_use_are_waited_for_and_not_believed(world: World) -> Non
     engine(world).free(38 * GIB)
     await turns(leases, 1)
     assert task.result().bytes == 20 * GIB
+
+
+async def test_the_engine_is_not_kept_small_for_one_who_waits_for_a_lease(world: World) -> None:
+    leases = world.leases()
+    await granted(leases, 1, 30)
+    world.uses[1] = 30 * GIB
+    await turns(leases)
+    small = await granted(leases, 2, 10)
+    engine(world).alloc(18 * GIB)
+    waits = await asked(leases, 3, 40, wait=1000.0)
+    await leases.call_ended(call_of(2))
+    world.clock += 6
+    await turns(leases)
+    assert leases.lease(small.id).state is LeaseState.RELEASED
+    assert not waits.done()
+    assert engine(world).limit_now == 28 * GIB
+    await leases.close()
+    await waits
 
 
 async def test_a_stale_revision_is_raised(world: World) -> None:
@@ -88,6 +131,38 @@ async def test_an_engine_that_refuses_is_asked_later_and_the_asker_told_why(worl
     world.clock += 6
     await turns(leases)
     assert later.result().bytes == 20 * GIB
+
+
+class _Two:
+    """A second device beside that of the engine."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def read(self) -> tuple[GpuReading, ...]:
+        (one,) = self._world.read()
+        spare = replace(one, uuid="GPU-1", used=0, free=one.total // 2, processes=())
+        return one, spare
+
+
+async def test_of_two_devices_the_engine_s_is_the_named_one_or_it_is_left_alone(
+    world: World,
+) -> None:
+    engine(world).pids = ()
+    unnamed = world.leases(device=_Two(world))
+    refused = await granted(unnamed, 1, 20, gpu="GPU-0")
+    assert "gpu.engine.gpu" in refused.reason
+    assert engine(world).demands == []
+    named = world.leases(device=_Two(world), engine_gpu="GPU-0")
+    assert (await granted(named, 1, 38)).gpu == "GPU-1"  # there is no engine
+    lease = await granted(named, 2, 20)
+    assert engine(world).limit_now == 38 * GIB
+    await named.release(lease.id)
+    world.clock += 6
+    await turns(named)
+    assert engine(world).limit_now == 50 * GIB
+    wrong = world.leases(device=_Two(world), engine_gpu="GPU-9")
+    assert "gpu.engine.gpu" in (await granted(wrong, 3, 20, gpu="GPU-0")).reason
 
 
 async def test_a_dead_engine_stops_grants_beside_it_and_nothing_else(world: World) -> None:
@@ -126,32 +201,50 @@ async def test_programs_in_long_tool_calls_give_their_kv(world: World) -> None:
     engine(world).running, engine(world).used = 2, 49 * GIB
     leases = world.leases()
     session, program = SessionId("s"), ProgramId("p")
+    engine(world).kv["p"] = 9 * GIB
     told = await leases.program_event(
         session, program, ProgramPhase.TOOL_START, kv_bytes=9 * GIB, tool="make", eta=600.0
     )
     assert told.tool_eta == 600.0
-    with pytest.raises(ConflictError):
-        await leases.program_event(SessionId("t"), program, ProgramPhase.END)
+    await leases.program_event(SessionId("t"), program, ProgramPhase.END)  # of another's
     lease = await granted(leases, 1, 14)
     assert lease.bytes == 14 * GIB
     assert engine(world).evicted == ["p"]
-    assert leases._programs.known[program].kv_bytes == 0
+    assert leases._programs.known[session, program].kv_bytes == 0
     leases.session_closed(session)
+    assert not leases._programs.known
 
 
-async def test_what_hangs_is_not_called_again_until_it_returns() -> None:
-    gate = threading.Event()
-    one = bounded.Bounded("it")
-    with pytest.raises(UnavailableError, match="did not answer"):
-        await one.do(gate.wait, 0.01)
-    with pytest.raises(UnavailableError, match="hangs"):
-        await one.do(gate.wait, 10.0)
-    gate.set()
-    while one._last is not None and not one._last.done():
-        await asyncio.sleep(0.001)
-    assert await one.do(lambda: 5, 10.0) == 5
-    with pytest.raises(UnavailableError, match="ZeroDivisionError"):
-        await one.do(lambda: 1 // 0, 10.0)
+@pytest.mark.parametrize("evicts", [False, True])
+async def test_kv_that_a_program_only_says_it_has_is_not_taken(world: World, evicts: bool) -> None:
+    engine(world).used, engine(world).running, engine(world).evicts = 40 * GIB, 2, evicts
+    leases = world.leases()
+    for n in range(2):
+        await leases.program_event(
+            SessionId("s"),
+            ProgramId(f"p{n}"),
+            ProgramPhase.TOOL_START,
+            kv_bytes=30 * GIB,
+            tool="make",
+            eta=600.0,
+        )
+    task = await asked(leases, 1, 50, wait=60.0)
+    await turns(leases)
+    assert not task.done()
+    assert engine(world).limit_now * 0.95 >= engine(world).used == 40 * GIB
+    await leases.close()
+    await task
+
+
+async def test_an_id_that_two_sessions_use_frees_nothing(world: World) -> None:
+    leases = world.leases()
+    for session in ("s", "t"):
+        await leases.program_event(
+            SessionId(session), ProgramId("p"), ProgramPhase.TOOL_START, kv_bytes=GIB, eta=600.0
+        )
+    assert leases._programs.idle(GIB) == []
+    leases.session_closed(SessionId("t"))
+    assert [one.program for one in leases._programs.idle(GIB)] == ["p"]
 
 
 class _Freeing:

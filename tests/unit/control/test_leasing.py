@@ -135,6 +135,29 @@ async def test_the_call_ends_while_it_waits(world: World) -> None:
     assert "its call is over" in (await task).reason
 
 
+async def test_what_a_call_asked_for_as_it_closed_is_not_kept(world: World) -> None:
+    leases = world.leases()
+    lease = await granted(leases, 1, 6)
+    late = asyncio.create_task(ask(leases, 2, wish(1, wait=60.0)))
+    world.gone |= {call_of(1), call_of(2)}
+    await turns(leases)
+    assert leases.lease(lease.id).state is LeaseState.RELEASED
+    assert "its call is over" in (await late).reason
+
+
+async def test_a_device_that_is_no_more_keeps_no_lease_of_a_call_that_has_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = world.leases()
+    lease = await granted(leases, 1, 6)
+    world.uses[1] = 5 * GIB
+    await turns(leases)
+    monkeypatch.setattr(world, "read", tuple)
+    await leases.call_ended(call_of(1))
+    await turns(leases)
+    assert leases.lease(lease.id).state is LeaseState.RELEASED
+
+
 async def test_a_lease_is_changed(world: World) -> None:
     leases = world.leases()
     lease = await granted(leases, 1, 6, duration=10.0)

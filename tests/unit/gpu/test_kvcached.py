@@ -48,6 +48,16 @@ def test_room_that_was_never_mapped(peer: Peer) -> None:
     assert (found.status, found.asked, found.freed) == (APPLIED, 40 * PAGE, 0)
 
 
+def test_a_limit_that_it_has_not_looked_at_is_not_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = Peer(tmp_path / "kv", pages=100)
+    monkeypatch.setattr("agentcg.gpu.kvcached.time.sleep", lambda _: peer.watch())
+    found = engine(peer).limit(40 * PAGE, revision=1, timeout=LONG)
+    assert (found.status, peer.target) == (APPLIED, 40)
+    peer.close()
+
+
 def test_an_idle_engine_does_not_shrink_until_it_is_poked(peer: Peer) -> None:
     peer.alloc(60)
     peer.free(60, cache=60)

@@ -118,3 +118,8 @@ def test_an_unknown_use_counts_in_full_and_is_no_reason_to_deny() -> None:
 
 def test_a_closed_device_grants_nothing() -> None:
     assert step(1, replace(ledger(), closed="why")) == Wait("why")
+
+
+def test_while_the_engine_is_asked_nobody_is_told_that_it_can_never_be() -> None:
+    assert step(30, replace(ledger(None), closed="why", busy=True)) == Wait("why", making=True)
+    assert step(70, replace(ledger(None), closed="why")) == Wait("why")

@@ -52,11 +52,15 @@ def test_a_small_one_passes_a_big_one_that_waits_but_not_for_ever() -> None:
     assert granted(steps(asks, on, now=6.0)) == ["small"]
     assert granted(steps(asks, on, now=11.0)) == []
 
+    assert granted(steps(asks, on, now=71.0)) == ["small"]
 
-def test_waiting_is_worth_priority() -> None:
-    asks = [ask("old", 8, 0.0), ask("high", 8, 99.0, priority=50)]
-    assert granted(steps(asks, device("0", 9 * GIB), now=40.0)) == ["high"]
+
+def test_waiting_is_worth_some_priority() -> None:
+    asks = [ask("old", 8, 0.0), ask("high", 8, 99.0, priority=9)]
+    assert granted(steps(asks, device("0", 9 * GIB), now=5.0)) == ["high"]
     assert granted(steps(asks, device("0", 9 * GIB), now=100.0)) == ["old"]
+    higher = [asks[0], replace(asks[1], priority=11)]
+    assert granted(steps(higher, device("0", 9 * GIB), now=1e6)) == ["high"]
 
 
 def test_a_starved_one_shuts_only_the_devices_that_it_could_have() -> None:
