@@ -9,6 +9,7 @@ from agentcg.gpu.guard import GpuGuard
 from agentcg.gpu.ladder import Ladder, Together
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GuardKind, Lease
+from agentcg.settings_parts import Gpu
 from tests.unit.gpu.leases import lease
 
 ALL = tuple(GuardKind)
@@ -77,6 +78,10 @@ def test_reasons() -> None:
 def test_what_is_not_allowed_is_not_tried() -> None:
     tried = Told(DRIVER, reason="it was tried")
     assert "gpu.guards" in Ladder({DRIVER: tried}, (NVML,)).reasons[DRIVER]
+
+
+def test_probes_in_everybodys_libcuda_are_asked_for_by_hand() -> None:
+    assert set(ALL) - set(Gpu().guards) == {UPROBE}
 
 
 def test_the_gate_opens_last_and_closes_first() -> None:
