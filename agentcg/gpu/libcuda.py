@@ -1,15 +1,17 @@
 """The files that are libcuda, and the programs of bpf/cuda.bpf.c on their functions."""
 
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from agentcg.errors import AgentcgError, LimitError
+from agentcg.errors import AgentcgError, LimitError, UnsupportedError
 from agentcg.kernel import elf
 from agentcg.kernel.bpf_link import Link
 from agentcg.kernel.bpf_object import Object
+from agentcg.kernel.statfs import filesystem_type
 
 RETURN = "returned"
 _STREAMS = ("", "_ptsz")  # of the legacy default stream, and of each thread's own
@@ -35,6 +37,10 @@ FUNCTIONS: Mapping[str, str] = {
 }
 _NAME = "libcuda.so"
 _MOST = 64  # files: an agent could bring any number of copies
+# Magic numbers (include/uapi/linux/magic.h) of ext4, XFS, Btrfs, tmpfs, SquashFS, EROFS: attaching
+# reads the function's page while every fork of the host waits, so its file system may not be one
+# that answers when it likes (FUSE, a network). Overlay neither: an agent mounts one above a FUSE.
+_PROMPT = {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x73717368, 0xE0F5E1E2}
 _PLACES = ("/usr/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib")
 
 
@@ -56,14 +62,18 @@ class Probed:
         self._lock = threading.Lock()
         self._closed = False
 
-    def add(self, path: Path) -> bool:
+    def add(self, path: Path, *, hosts: bool = False) -> bool:
         """Attach to a file, whatever its name; False if it was, or has none of the functions.
 
+        The host's own are trusted: an agent's lies where nobody can keep a reader waiting.
+
         Raises:
+            BadValueError: it is no library of 64 bits.
             BpfError: the kernel refuses.
             LimitError: there are too many of them.
+            UnsupportedError: its file system could let the whole host wait.
         """
-        with _open(path) as fd:
+        with _open(path, hosts=hosts) as fd:
             about = os.fstat(fd)
             file = (about.st_dev, about.st_ino)
             with self._lock:
@@ -123,7 +133,7 @@ def problem(paths: Sequence[Path]) -> str | None:
     reasons = []
     for path in paths:
         try:
-            with _open(path) as fd:
+            with _open(path, hosts=True) as fd:
                 if elf.functions(fd, frozenset(FUNCTIONS)):
                     return None
             reasons.append(f"{path} has none of the functions that take memory")
@@ -145,9 +155,17 @@ def _once(offsets: Mapping[str, int]) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[int]:
-    # Nothing of an agent's is waited for.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+def _open(path: Path, *, hosts: bool) -> Iterator[int]:
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)  # which asks no file system of an agent's
+    try:
+        kind = filesystem_type(handle)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UnsupportedError(f"{path} is no regular file")
+        if not hosts and kind not in _PROMPT:
+            raise UnsupportedError(f"{path} is on a file system (0x{kind:x}) that is not probed")
+        fd = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(handle)
     try:
         yield fd
     finally:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from agentcg.errors import AgentcgError, BpfError, UnavailableError
+from agentcg.errors import AgentcgError, BadValueError, BpfError, UnavailableError
 from agentcg.gpu import libcuda
 from agentcg.gpu.gates import Gate, Leaf
 from agentcg.kernel import probe_bpf, procfs
@@ -183,7 +183,8 @@ class UprobeGuard:
         stack.callback(probed.close)
         stack.callback(one.program("ended").attach().close)
         for path in self._libraries:
-            probed.add(path)
+            with suppress(BadValueError):  # of 32 bits; `probe` found one that is none
+                probed.add(path, hosts=True)
         return one, probed
 
     def _need(self) -> None:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from agentcg.errors import UnsupportedError
 from agentcg.gpu import libcuda
 from agentcg.gpu.uprobe import UprobeGuard
 from tests.gpu.tenants import LIBRARY
@@ -28,6 +31,27 @@ def test_each_reason_is_told(tmp_path: Path) -> None:
     assert "no ELF64 shared library" in reason
     assert "No such file" in reason
     assert libcuda.problem([*wrong, LIBRARY]) is None
+
+
+def test_only_files_are_read_whose_file_system_answers_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with libcuda._open(LIBRARY, hosts=False):
+        pass
+    with (
+        pytest.raises(UnsupportedError, match="no regular file"),
+        libcuda._open(tmp_path, hosts=False),
+    ):
+        pass
+    for fuse_or_overlay in (0x65735546, 0x794C7630):
+        monkeypatch.setattr(libcuda, "filesystem_type", lambda _, kind=fuse_or_overlay: kind)
+        with (
+            pytest.raises(UnsupportedError, match="not probed"),
+            libcuda._open(LIBRARY, hosts=False),
+        ):
+            pass
+        with libcuda._open(LIBRARY, hosts=True):
+            pass
 
 
 def test_what_a_process_has_mapped_is_named_by_its_mapping(tmp_path: Path) -> None:
