@@ -34,6 +34,7 @@ FUNCTIONS: Mapping[str, str] = {
     "cuArrayDestroy": "destroy_entry",
     "cuMemMap": "map_entry",
     "cuMemUnmap": "unmap_entry",
+    "cuMemRetainAllocationHandle": "retain_entry",
 }
 _NAME = "libcuda.so"
 _MOST = 64  # files: an agent could bring any number of copies
