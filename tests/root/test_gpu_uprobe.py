@@ -181,10 +181,10 @@ def test_the_leases_of_one_call_add_up(guard: UprobeGuard, leaf: CgroupDir, devi
 def test_a_gated_call_is_killed_when_it_is_denied(
     guard: UprobeGuard, leaf: CgroupDir, device: Device
 ) -> None:
-    for deny in (guard.deny, lambda gate: guard.turn(gate.at + TIMEOUT)):
+    for deny in (guard.deny, lambda gate: [one.late for one in guard.turn(gate.at + TIMEOUT)]):
         with device.tenant(leaf) as tenant:
             tenant.ask(f"take cuMemAlloc_v2 {102 * MIB}")
-            deny(comes(guard))
+            assert deny(comes(guard)) in (True, [True])
             assert tenant.process.wait(30) == -9
             assert leaf.read_int("cgroup.freeze") == 0
     assert device.peak == 0
@@ -285,3 +285,14 @@ def test_who_waited_for_a_daemon_that_died_is_killed(
         assert tenant.process.wait(30) == -9
         assert leaf.read_int("cgroup.freeze") == 0
         left.cgroup.close()
+
+
+def test_who_came_to_the_door_of_a_lease_that_ended_does_not_stay_stopped(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device
+) -> None:
+    with device.tenant(leaf) as tenant:
+        tenant.ask(f"take cuMemAlloc_v2 {102 * MIB}")
+        assert select.select([guard.fd], [], [], 30)[0]
+        guard._leaves.pop(leaf.id).cgroup.close()  # before its event was read
+        guard.turn(time.monotonic())
+        assert tenant.process.wait(30) == -9
