@@ -49,9 +49,10 @@ def parts(one: Ladder) -> list[list[GuardKind]]:
     return [[part.kind for part in rung.parts] for rung in rungs if isinstance(rung, Together)]
 
 
-def test_the_strongest_first_each_beside_the_gate() -> None:
+def test_the_strongest_first_each_beside_the_watchdog_and_the_gate() -> None:
     one = ladder(NVML, DEVICE, UPROBE, DRIVER)
-    assert parts(one) == [[DRIVER, DEVICE], [UPROBE, DEVICE], [NVML, DEVICE]]
+    assert parts(one) == [[DRIVER, NVML, DEVICE], [UPROBE, NVML, DEVICE], [NVML, DEVICE]]
+    assert parts(ladder(UPROBE, NVML)) == [[UPROBE, NVML], [NVML]]
     assert [rung.kind for rung in one.guards(lease())] == [DRIVER, UPROBE, DEVICE]
     assert one.strongest is DRIVER
 
