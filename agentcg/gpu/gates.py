@@ -62,13 +62,13 @@ class Leaf:
     def add(self, gate: Gate) -> None:
         """Freeze all here, and keep that in mind for the next daemon."""
         self.gates[gate.number] = gate
-        mark(self.cgroup, (one.pid for one in self.gates.values()))
         self.freeze()
 
     def freeze(self) -> None:
         """Stop all here, while one waits; again where somebody else let them go on."""
         if not self.gates:
             return
+        mark(self.cgroup, (one.pid for one in self.gates.values()))
         with suppress(AgentcgError):  # it has gone
             # One that somebody else froze stays so afterwards.
             if self.cgroup.read_int("cgroup.freeze") == 0:
