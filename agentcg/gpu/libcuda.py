@@ -13,6 +13,8 @@ from agentcg.kernel.bpf_link import Link
 from agentcg.kernel.bpf_object import Object
 from agentcg.kernel.statfs import filesystem_type
 
+_File = tuple[int, int]  # device and inode
+
 RETURN = "returned"
 _STREAMS = ("", "_ptsz")  # of the legacy default stream, and of each thread's own
 
@@ -37,7 +39,7 @@ FUNCTIONS: Mapping[str, str] = {
     "cuMemRetainAllocationHandle": "retain_entry",
 }
 _NAME = "libcuda.so"
-_MOST = 64  # files: an agent could bring any number of copies
+_MOST = 8  # files of a leaf: an agent could bring any number of copies
 # Magic numbers (include/uapi/linux/magic.h) of ext4, XFS, Btrfs, tmpfs, SquashFS, EROFS: attaching
 # reads the function's page while every fork of the host waits, so its file system may not be one
 # that answers when it likes (FUSE, a network). Overlay neither: an agent mounts one above a FUSE.
@@ -58,15 +60,16 @@ class Probed:
         """Attach the programs of this object, which stays open, to these functions."""
         self._functions = frozenset(functions)
         self._programs = programs.programs()
-        self._links: list[Link] = []
-        self._seen: set[tuple[int, int]] = set()
+        self._links: dict[_File, list[Link]] = {}
+        self._seen: dict[_File, int | None] = {}
         self._lock = threading.Lock()
         self._closed = False
 
-    def add(self, path: Path, *, hosts: bool = False) -> bool:
+    def add(self, path: Path, whose: int | None = None) -> bool:
         """Attach to a file, whatever its name; False if it was, or has none of the functions.
 
-        The host's own are trusted: an agent's lies where nobody can keep a reader waiting.
+        `whose` is the leaf that has it. The host's own, nobody's, are trusted: an agent's lies
+        where it can keep no reader waiting.
 
         Raises:
             BadValueError: it is no library of 64 bits.
@@ -74,29 +77,46 @@ class Probed:
             LimitError: there are too many of them.
             UnsupportedError: its file system could let the whole host wait.
         """
-        with _open(path, hosts=hosts) as fd:
+        with _open(path, hosts=whose is None) as fd:
             about = os.fstat(fd)
             file = (about.st_dev, about.st_ino)
             with self._lock:
                 if file in self._seen or self._closed:
                     return False
-                if len(self._seen) == _MOST:
+                if whose is not None and list(self._seen.values()).count(whose) == _MOST:
                     raise LimitError(f"{path}: {_MOST} copies of libcuda are watched, and no more")
-                self._seen.add(file)
+                self._seen[file] = whose
             try:
-                return self._attach(fd)
+                return self._attach(fd, file)
             except BaseException:
                 with self._lock:
-                    self._seen.discard(file)
+                    del self._seen[file]
                 raise
+
+    def forget(self, whose: int) -> None:
+        """Detach from the copies of a leaf, beside: another that has one is found again."""
+        with self._lock:
+            # One that is only being attached to stays.
+            files = [one for one in self._links if self._seen.get(one) == whose]
+            those = {file: self._links.pop(file) for file in files}
+        if those:
+            threading.Thread(target=self._forget, args=(those,), name="detach", daemon=True).start()
+
+    def _forget(self, those: Mapping[_File, list[Link]]) -> None:
+        for file, links in those.items():
+            _detach(links)
+            with self._lock:  # it was not attached to twice meanwhile
+                self._seen.pop(file, None)
 
     def close(self) -> None:
         """Detach from all."""
         with self._lock:
             self._closed = True
-        _detach(self._links)
+            links = [one for each in self._links.values() for one in each]
+            self._links.clear()
+        _detach(links)
 
-    def _attach(self, fd: int) -> bool:
+    def _attach(self, fd: int, path: _File) -> bool:
         offsets = elf.functions(fd, self._functions)
         links: list[Link] = []
         try:
@@ -108,7 +128,7 @@ class Probed:
                     links.append(one.attach_function(file, offset, entry=program is None))
             with self._lock:
                 if not self._closed:
-                    self._links += links
+                    self._links[path] = links
                     links = []
         finally:
             _detach(links)

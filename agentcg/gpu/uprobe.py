@@ -10,6 +10,7 @@ that were last seen used. Who waited then is known by a mark on its leaf, and ki
 
 import errno
 import functools
+import logging
 import os
 import threading
 import time
@@ -35,6 +36,8 @@ from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.patience import Patience
 from agentcg.model.gpu import GuardKind, Lease
 
+log = logging.getLogger("agentcg")
+
 OBJECT = "cuda"
 _STILL = 0.25  # seconds for a leaf to be frozen when it is answered; a turn has as much for all
 _DETACH = 2.0  # seconds; the rest goes on beside
@@ -51,6 +54,7 @@ class UprobeGuard:
         self._timeout = timeout
         self._leaves: dict[int, Leaf] = {}
         self._new: list[Gate] = []
+        self._told: set[int] = set()  # leaves of which not all copies are watched
         self._lock = threading.RLock()
         self._patience = Patience()
         self._open: ExitStack | None = None
@@ -153,6 +157,8 @@ class UprobeGuard:
             self._accounts.delete(_key(leaf.id))
             self._ring.consume()
             self._drop(self._leaves.pop(leaf.id, None))
+            self._told.discard(leaf.id)
+            self._probed.forget(leaf.id)
 
     def account(self, leaf: CgroupDir) -> GpuAccount | None:
         """What its processes have, and had; None without a lease."""
@@ -169,7 +175,7 @@ class UprobeGuard:
             probed = self._probed
         for pid, whose in pids:
             # The file may be on a file system of the agent's own, which answers when it likes.
-            self._patience.ask(whose, functools.partial(_watch, probed, pid))
+            self._patience.ask(whose, functools.partial(self._watch, probed, pid, whose))
 
     def close(self) -> None:
         """Watch nothing; who waits is denied. Detaching may end later."""
@@ -199,7 +205,7 @@ class UprobeGuard:
         stack.callback(one.program("ended").attach().close)
         for path in self._libraries:
             with suppress(BadValueError):  # of 32 bits; `probe` found one that is none
-                probed.add(path, hosts=True)
+                probed.add(path)
         return one, probed
 
     def _need(self) -> None:
@@ -228,6 +234,17 @@ class UprobeGuard:
             for gate in list(leaf.gates.values())
             if (not gate.pid or now - gate.at >= self._timeout) and leaf.deny(gate)
         ]
+
+    def _watch(self, probed: libcuda.Probed, pid: int, whose: int) -> None:
+        for path in libcuda.mapped(pid):
+            try:
+                probed.add(path, whose)
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has gone
+            except (AgentcgError, OSError) as error:
+                if whose not in self._told:
+                    self._told.add(whose)
+                    log.warning("a copy of libcuda goes unwatched: %s", error)
 
     def _pass(self, leaf: Leaf, gate: Gate) -> None:
         words = (leaf.cgroup.id, leaf.quota, gate.thread, gate.number)
@@ -269,12 +286,6 @@ class UprobeGuard:
         else:
             leaf.add(gate)
         self._new.append(gate)
-
-
-def _watch(probed: libcuda.Probed, pid: int) -> None:
-    for path in libcuda.mapped(pid):
-        with suppress(AgentcgError, OSError):
-            probed.add(path)
 
 
 def _key(cgroup_id: int) -> bytes:

@@ -272,6 +272,8 @@ def test_a_copy_of_the_library_is_watched_once_it_is_found(
         before = used(guard, leaf)
         tenant.does(f"take cuMemAlloc_v2 {MIB}")
         assert used(guard, leaf) - before == MIB
+        guard.release(lease(), leaf)  # and is let go with the lease
+        until(lambda: len(guard._probed._seen) == 1, "the copy's probes to go")
 
 
 def test_who_waited_for_a_daemon_that_died_is_killed(

@@ -1,10 +1,11 @@
 """Where libcuda is, and why it cannot be watched."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from agentcg.errors import UnsupportedError
+from agentcg.errors import LimitError, UnsupportedError
 from agentcg.gpu import libcuda
 from agentcg.gpu.uprobe import UprobeGuard
 from tests.gpu.tenants import LIBRARY
@@ -52,6 +53,21 @@ def test_only_files_are_read_whose_file_system_answers_at_once(
             pass
         with libcuda._open(LIBRARY, hosts=True):
             pass
+
+
+def test_a_leaf_has_so_many_copies_and_no_others_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libcuda.Probed, "_attach", lambda *_: True)
+    probed = libcuda.Probed(SimpleNamespace(programs=dict))  # type: ignore[arg-type]
+    copies = [tmp_path / str(number) for number in range(9)]
+    for one in copies:
+        one.touch()
+    assert all(probed.add(one, 1) for one in copies[:8])
+    with pytest.raises(LimitError, match="8 copies"):
+        probed.add(copies[8], 1)
+    assert probed.add(copies[8], 2)
+    assert not probed.add(copies[0], 2)
 
 
 def test_what_a_process_has_mapped_is_named_by_its_mapping(tmp_path: Path) -> None:
