@@ -63,7 +63,8 @@ class UprobeGuard:
         """Load it, and attach it for a moment."""
         if self._open is not None:
             return None
-        reason = libcuda.problem(self._libraries)
+        host = os.uname()
+        reason = libcuda.lethal(host.release, host.machine) or libcuda.problem(self._libraries)
         if reason is not None:
             return reason
         try:

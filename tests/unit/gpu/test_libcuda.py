@@ -34,6 +34,24 @@ def test_each_reason_is_told(tmp_path: Path) -> None:
     assert libcuda.problem([*wrong, LIBRARY]) is None
 
 
+@pytest.mark.parametrize(
+    ("release", "machine", "kills"),
+    [
+        ("6.10.14", "x86_64", False),
+        ("6.11.0-29-generic", "x86_64", True),
+        ("6.11.0-29-generic", "aarch64", False),
+        ("6.12.13+deb13-amd64", "x86_64", True),
+        ("6.12.14", "x86_64", False),
+        ("6.13", "x86_64", True),
+        ("6.13.3", "x86_64", False),
+        ("6.14.0-rc1", "x86_64", False),
+        ("7.0.1", "x86_64", False),
+    ],
+)
+def test_kernels_that_kill_sandboxed_programs(release: str, machine: str, kills: bool) -> None:
+    assert (libcuda.lethal(release, machine) is not None) == kills
+
+
 def test_only_files_are_read_whose_file_system_answers_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
