@@ -95,8 +95,10 @@ class Gpu(Section):
         None, description="of each device, leased to nobody; null: 2 %, and 1 GiB at the least"
     )
     guards: tuple[GuardKind, ...] = Field(
-        (GuardKind.NVML, GuardKind.DEVICE, GuardKind.UPROBE, GuardKind.DRIVER),
-        description="what may hold leases to their bytes; the strongest that works here does",
+        (GuardKind.NONE, GuardKind.NVML, GuardKind.DEVICE, GuardKind.DRIVER),
+        description="what may hold leases to their bytes; the strongest that works here does. "
+        "uprobe has to be added by hand: it is experimental, and puts probes into every user of "
+        "libcuda on the host, those without a lease included",
     )
     require: GuardKind = Field(
         GuardKind.NONE, description="the weakest guard with which a lease is granted; none: any"

@@ -23,8 +23,10 @@
  * process. Between the stop and the freeze a sibling may send SIGCONT. A gated call that returns
  * and does not fit even now is therefore killed by the return probe: its program never sees the memory.
  *
- * Physical memory that is mapped (cuMemCreate, cuMemMap) stays while it is mapped, though its handle be
- * released: it is uncharged with the last of both.
+ * Physical memory (cuMemCreate) stays while it is mapped (cuMemMap) or retained, though its handle be
+ * released: it is uncharged with the last of all.
+ *
+ * Sizes are charged as the driver rounds them: up to 2 MiB above 1 MiB, to 512 bytes below, arrays to 64 KiB.
  *
  * Worked example. Lease 44 has a quota of 250; its process allocates 100 three times.
  *
@@ -47,6 +49,8 @@
  * - A function left by longjmp stays charged until the process ends; so does what has no room in the maps.
  * - An exec keeps the process, and what it is charged for. A child that shares its parent's memory (CLONE_VM) is
  *   a process of its own, and what it took is given back when it ends.
+ * - A context's end (cuCtxDestroy, cuDevicePrimaryCtxReset) frees without a call: charged until the process
+ *   ends, or a number is given out anew. At a process's end it is uncharged a little before the driver frees.
  * - A thread may change what it describes (a location, an array) between the probe's look and the driver's.
  */
 #include "cuda_call.h"
@@ -84,42 +88,30 @@ int pitch_entry(struct pt_regs *context)
 	struct call call = { .what = TAKE_PITCH, .space = ADDRESS };
 
 	call.where = first(context);
-	call.pitch = second(context);
+	call.about = second(context);
 	call.rows = fourth(context);
 	call.size = (third(context) + PITCH - 1) / PITCH * PITCH * call.rows;
 	return take(&call);
 }
 
-/* Bytes of one channel, by enum CUarray_format; the longest where it is none of the plain ones. */
-static __always_inline __u64 channel(__u32 format)
-{
-	return format == 1 || format == 8 ? 1 : format == 2 || format == 9 || format == 16 ? 2 : 4;
-}
-
+/* It is read as it is in memory: who waits for a page of another's here keeps the probe from going. */
 static __always_inline int take_array(struct pt_regs *context, int dimensions)
 {
-	struct call call = { .what = TAKE, .space = ARRAY };
-	__u64 extent[3] = {}, from = second(context);
-	__u32 kind[2] = {}; /* format, channels */
+	struct call call = { .what = TAKE_ARRAY, .space = ARRAY };
 
-	/* It may fault: a description that is not in memory now must not go uncounted. */
-	if (bpf_copy_from_user(extent, dimensions * 8, (void *)from) ||
-	    bpf_copy_from_user(kind, sizeof(kind), (void *)from + dimensions * 8))
-		return 0; /* which the driver will not be able to read either */
 	call.where = first(context);
-	call.size = extent[0] * channel(kind[0]) * kind[1];
-	call.size *= extent[1] ? extent[1] : 1;
-	call.size *= extent[2] ? extent[2] : 1;
+	call.about = second(context);
+	call.rows = dimensions;
 	return take(&call);
 }
 
-SEC("uprobe.s")
+SEC("uprobe")
 int array_entry(struct pt_regs *context)
 {
 	return take_array(context, 2);
 }
 
-SEC("uprobe.s")
+SEC("uprobe")
 int array3d_entry(struct pt_regs *context)
 {
 	return take_array(context, 3);
@@ -139,9 +131,10 @@ static __always_inline int give(struct pt_regs *context, __u32 space)
 	forget(thread);
 	call.lease = held->lease;
 	call.note = *held;
-	call.listed = 1;
-	if (!bpf_map_update_elem(&calls, &thread, &call, BPF_ANY))
-		bpf_map_delete_elem(&allocations, &which);
+	call.listed = space != HANDLE; /* whose note its mappings need until it is gone */
+	if (!bpf_map_update_elem(&calls, &thread, &call, BPF_ANY) && call.listed &&
+	    bpf_map_delete_elem(&allocations, &which))
+		bpf_map_delete_elem(&calls, &thread); /* another thread gives it back */
 	return 0;
 }
 
@@ -163,31 +156,54 @@ int destroy_entry(struct pt_regs *context)
 	return give(context, ARRAY);
 }
 
-static __always_inline int mapping(struct pt_regs *context, __u32 what, __u64 handle)
+static __always_inline bool begin(struct call *call)
 {
-	__u64 thread = bpf_get_current_pid_tgid(), id = 0;
-	struct call call = { .what = what, .space = MAPPING };
+	__u64 thread = bpf_get_current_pid_tgid();
 
-	if (!account_above(&id))
-		return 0;
+	if (!account_above(&call->lease))
+		return false;
 	forget(thread);
-	call.lease = id;
-	call.number = first(context);
-	call.note.handle = handle;
-	bpf_map_update_elem(&calls, &thread, &call, BPF_ANY);
-	return 0;
+	return !bpf_map_update_elem(&calls, &thread, call, BPF_ANY);
 }
 
+/* The handle is held from here on: another thread may release it meanwhile. */
 SEC("uprobe")
 int map_entry(struct pt_regs *context)
 {
-	return mapping(context, MAP, fourth(context));
+	__u32 process = bpf_get_current_pid_tgid() >> 32;
+	struct allocation owner = { fourth(context), process, HANDLE };
+	struct held *held = bpf_map_lookup_elem(&allocations, &owner);
+	struct call call = { .what = MAP, .space = MAPPING };
+
+	if (!held)
+		return 0;
+	call.number = first(context);
+	call.note.handle = owner.number;
+	call.note.born = held->born;
+	__sync_fetch_and_add(&held->mappings, 1);
+	if (!begin(&call))
+		unpinned(owner.number, call.note.born, process);
+	return 0;
 }
 
 SEC("uprobe")
 int unmap_entry(struct pt_regs *context)
 {
-	return mapping(context, UNMAP, 0);
+	struct call call = { .what = UNMAP, .space = MAPPING };
+
+	call.number = first(context);
+	begin(&call);
+	return 0;
+}
+
+SEC("uprobe")
+int retain_entry(struct pt_regs *context)
+{
+	struct call call = { .what = RETAIN, .space = HANDLE };
+
+	call.where = first(context);
+	begin(&call);
+	return 0;
 }
 
 SEC("uretprobe")
@@ -207,22 +223,30 @@ int returned(struct pt_regs *context)
 	which.number = call.number;
 	which.process = thread >> 32;
 	which.space = call.space;
-	if (call.what <= TAKE_PITCH) {
+	if (call.what <= TAKE_ARRAY) {
 		if (failed)
 			uncharge(call.lease, charged(&call));
 		else if (account && call.state == GATED && !charge(account, call.size))
 			kill_caller(&call, account); /* it went on without leave */
 		else if (account)
 			taken(&call, account, &which);
-	} else if (call.what == GIVE) {
+	} else if (call.what == GIVE && call.listed) {
 		if (!failed)
-			given(&call, &which);
-		else if (bpf_map_update_elem(&allocations, &which, &call.note, BPF_ANY))
+			uncharge(call.note.lease, call.note.size);
+		else if (bpf_map_update_elem(&allocations, &which, &call.note, BPF_NOEXIST))
 			unlist(which.process, call.note.size);
-	} else if (!failed && call.what == MAP) {
+	} else if (call.what == MAP && failed) {
+		unpinned(call.note.handle, call.note.born, which.process);
+	} else if (failed) {
+		return 0;
+	} else if (call.what == GIVE) {
+		released(&call, &which);
+	} else if (call.what == MAP) {
 		mapped(&call, &which);
-	} else if (!failed) {
+	} else if (call.what == UNMAP) {
 		unmapped(&which);
+	} else {
+		retained(&call, &which);
 	}
 	return 0;
 }

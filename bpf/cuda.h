@@ -27,8 +27,9 @@ struct held {
 	__u64 lease;
 	__u64 size;
 	__u64 handle;	/* of a MAPPING: what is mapped there */
-	__u32 mappings; /* of a HANDLE */
-	__u32 released; /* a HANDLE that goes with its last mapping */
+	__u64 born;	/* of a HANDLE, and of its MAPPING: numbers are given out anew */
+	__u32 mappings; /* of a HANDLE, those under way included */
+	__u32 references;
 };
 
 struct process {
@@ -72,6 +73,14 @@ static __always_inline struct gpu_account *account_above(__u64 *id)
 	return found;
 }
 
+/* What the driver takes for so much: pages above 1 MiB, parts of one below. */
+static __always_inline __u64 rounded(__u64 size, __u32 space)
+{
+	__u64 step = space == ARRAY ? 64 << 10 : size > 1 << 20 ? 2 << 20 : 512;
+
+	return size > -step ? size : (size + step - 1) / step * step;
+}
+
 /* All of it, or nothing. Nothing also where too many others change it: a gate asks again. */
 static __always_inline bool charge(struct gpu_account *account, __u64 size)
 {
@@ -113,6 +122,59 @@ static __always_inline void unlist(__u32 id, __u64 size)
 
 	if (process)
 		__sync_fetch_and_add(&process->unlisted, size);
+}
+
+/* A number that is given out anew names nothing else by now: a context's end frees without a call. */
+static __always_inline void replaced(struct allocation *which)
+{
+	struct held *old = bpf_map_lookup_elem(&allocations, which);
+
+	if (old && old->mappings)
+		unlist(which->process, old->size);
+	else if (old)
+		uncharge(old->lease, old->size);
+}
+
+/* The HANDLE of a call, unless its number names another by now. */
+static __always_inline struct held *handle_of(struct allocation *owner, __u64 born)
+{
+	struct held *held = bpf_map_lookup_elem(&allocations, owner);
+
+	return held && held->born == born ? held : NULL;
+}
+
+/* With the last of mappings and references a handle's memory goes. */
+static __always_inline void gone(struct held *held, struct allocation *owner)
+{
+	__u64 lease = held->lease, size = held->size;
+
+	/* Of several who see the last go, one takes the note away. */
+	if (!held->mappings && !held->references && !bpf_map_delete_elem(&allocations, owner))
+		uncharge(lease, size);
+}
+
+static __always_inline void unpinned(__u64 handle, __u64 born, __u32 process)
+{
+	struct allocation owner = { handle, process, HANDLE };
+	struct held *held = handle_of(&owner, born);
+
+	if (!held)
+		return;
+	__sync_fetch_and_add(&held->mappings, -1);
+	gone(held, &owner);
+}
+
+static __always_inline void unmapped(struct allocation *which)
+{
+	struct held *there = bpf_map_lookup_elem(&allocations, which);
+	__u64 handle, born;
+
+	if (!there)
+		return;
+	handle = there->handle;
+	born = there->born;
+	if (!bpf_map_delete_elem(&allocations, which))
+		unpinned(handle, born, which->process);
 }
 
 static long drop_one(void *map, struct allocation *which, struct held *held, __u32 *process)

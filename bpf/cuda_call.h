@@ -15,7 +15,7 @@
 #define PITCH 512	   /* what a row is rounded up to, as far as known before */
 #define PID_LEVELS 32
 
-enum what { TAKE = 1, TAKE_PITCH, GIVE, MAP, UNMAP };
+enum what { TAKE = 1, TAKE_PITCH, TAKE_ARRAY, GIVE, MAP, UNMAP, RETAIN };
 enum state { CHARGED = 1, GATED, PASSED };
 
 /* A call that a thread is in. */
@@ -24,8 +24,8 @@ struct call {
 	__u64 size;
 	__u64 where;  /* where the answer is written, in the caller's memory */
 	__u64 number; /* of what is given back or mapped */
-	__u64 pitch;  /* where the pitch is written */
-	__u64 rows;
+	__u64 about;  /* where the pitch is written, or the array described */
+	__u64 rows;   /* of a pitch; an array's dimensions */
 	__u64 gate;   /* which gate it waits at */
 	__u32 what;
 	__u32 space;
@@ -50,6 +50,7 @@ struct {
 volatile const __u32 pid_namespace = 0;
 
 __u64 gates;
+__u64 births;
 
 /* So that the type information, which Python's copies are checked by, has the whole structs. */
 const struct gpu_event *type_of_gpu_event __attribute__((unused));
@@ -139,6 +140,26 @@ static __always_inline void forget(__u64 thread)
 		unlist(thread >> 32, old->listed ? old->note.size : charged(old));
 }
 
+/* Bytes of one channel, by enum CUarray_format; the longest where it is none of the plain ones. */
+static __always_inline __u64 channel(__u32 format)
+{
+	return format == 1 || format == 8 ? 1 : format == 2 || format == 9 || format == 16 ? 2 : 4;
+}
+
+/* Bytes of an array; 0 where its description is not in memory now. */
+static __always_inline __u64 array(const struct call *call)
+{
+	__u64 extent[3] = {}, after = call->rows == 2 ? 16 : 24;
+	__u32 kind[2] = {}; /* format, channels */
+
+	if (bpf_probe_read_user(extent, 16, (void *)call->about) ||
+	    (call->rows == 3 && bpf_probe_read_user(&extent[2], 8, (void *)call->about + 16)) ||
+	    bpf_probe_read_user(kind, sizeof(kind), (void *)call->about + after))
+		return 0;
+	return extent[0] * channel(kind[0]) * kind[1] * (extent[1] ? extent[1] : 1) *
+	       (extent[2] ? extent[2] : 1);
+}
+
 static __always_inline int take(struct call *call)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
@@ -149,6 +170,9 @@ static __always_inline int take(struct call *call)
 	if (!account)
 		return 0;
 	forget(thread);
+	if (call->what == TAKE_ARRAY)
+		call->size = array(call);
+	call->size = rounded(call->size, call->space);
 	process.lease = call->lease;
 	bpf_map_update_elem(&processes, &id, &process, BPF_NOEXIST);
 	call->state = charge(account, call->size) ? CHARGED : GATED;
@@ -171,65 +195,66 @@ static __always_inline int take(struct call *call)
 	return 0;
 }
 
+/* The size as it is known by now. */
+static __always_inline __u64 settled(const struct call *call)
+{
+	__u64 pitch = 0, size = 0;
+
+	if (call->what == TAKE_PITCH && !bpf_probe_read_user(&pitch, 8, (void *)call->about))
+		size = rounded(pitch * call->rows, call->space);
+	else if (call->what == TAKE_ARRAY && !call->size)
+		size = rounded(array(call), call->space);
+	return size > call->size ? size : call->size;
+}
+
 static __always_inline void taken(struct call *call, struct gpu_account *account,
 				  struct allocation *which)
 {
-	struct held held = { .lease = call->lease, .size = call->size };
-	__u64 pitch = 0, size = call->size;
+	struct held held = { .lease = call->lease, .size = settled(call), .references = 1 };
 
-	if (call->what == TAKE_PITCH && !bpf_probe_read_user(&pitch, 8, (void *)call->pitch))
-		size = pitch * call->rows;
-	if (size < held.size)
-		uncharge(held.lease, held.size - size);
-	else if (size > held.size && !charge(account, size - held.size)) {
+	/* What is still not to be read is hidden: the driver has read it. */
+	if ((call->what == TAKE_ARRAY && !held.size) ||
+	    (held.size > call->size && !charge(account, held.size - call->size))) {
 		kill_caller(call, account);
-		size = held.size;
+		held.size = call->size;
 	}
-	held.size = size;
-	if (bpf_probe_read_user(&which->number, 8, (void *)call->where) ||
-	    bpf_map_update_elem(&allocations, which, &held, BPF_ANY))
-		unlist(which->process, size);
-}
-
-/* A release, or the last unmapping, as the last of both. */
-static __always_inline void given(struct call *call, struct allocation *which)
-{
-	struct held held = call->note;
-
-	if (!held.mappings) {
-		uncharge(held.lease, held.size);
+	held.born = __sync_fetch_and_add(&births, 1) + 1;
+	if (bpf_probe_read_user(&which->number, 8, (void *)call->where)) {
+		unlist(which->process, held.size);
 		return;
 	}
-	held.released = 1;
+	replaced(which);
 	if (bpf_map_update_elem(&allocations, which, &held, BPF_ANY))
 		unlist(which->process, held.size);
 }
 
-static __always_inline void mapped(struct call *call, struct allocation *which)
+static __always_inline void released(struct call *call, struct allocation *owner)
 {
-	struct allocation owner = { call->note.handle, which->process, HANDLE };
-	struct held *held = bpf_map_lookup_elem(&allocations, &owner);
+	struct held *held = handle_of(owner, call->note.born);
 
-	if (held && !bpf_map_update_elem(&allocations, which, &call->note, BPF_ANY))
-		__sync_fetch_and_add(&held->mappings, 1);
-	else if (held) /* It has a mapping whose end will not be heard. */
-		__sync_fetch_and_add(&held->mappings, 2);
+	if (!held)
+		return;
+	if (held->references)
+		__sync_fetch_and_add(&held->references, -1);
+	gone(held, owner);
 }
 
-static __always_inline void unmapped(struct allocation *which)
+static __always_inline void retained(struct call *call, struct allocation *owner)
 {
-	struct held *there = bpf_map_lookup_elem(&allocations, which), *held;
-	struct allocation owner = { 0, which->process, HANDLE };
+	struct held *held;
 
-	if (!there)
+	if (bpf_probe_read_user(&owner->number, 8, (void *)call->where))
 		return;
-	owner.number = there->handle;
-	bpf_map_delete_elem(&allocations, which);
-	held = bpf_map_lookup_elem(&allocations, &owner);
-	if (held && __sync_fetch_and_add(&held->mappings, -1) == 1 && held->released) {
-		uncharge(held->lease, held->size);
-		bpf_map_delete_elem(&allocations, &owner);
-	}
+	held = bpf_map_lookup_elem(&allocations, owner);
+	if (held)
+		__sync_fetch_and_add(&held->references, 1);
+}
+
+/* Without room for the note its end will not be heard, and the handle stays until its process ends. */
+static __always_inline void mapped(struct call *call, struct allocation *which)
+{
+	unmapped(which);
+	bpf_map_update_elem(&allocations, which, &call->note, BPF_ANY);
 }
 
 #endif

@@ -7,22 +7,24 @@ nothing in it can undo.
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from agentcg.errors import AgentcgError
-from agentcg.kernel import pidfd
+from agentcg.kernel import pidfd, procfs
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import Lease, LeaseId
 
-_STILL_WITHIN = 1.0  # seconds; a thread inside the kernel may take longer
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
 _MARK = "user.agentcg.gpu_gate"
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
     """A call that did not fit: it waits, or is `killed` as it went on without an answer.
+
+    `late`: it was killed as nobody answered in time.
 
     `leases` are those of its leaf, `quota` what they have together. `program` is a word of its own
     choice. Bytes, and seconds of CLOCK_MONOTONIC.
@@ -38,23 +40,19 @@ class Gate:
     number: int
     thread: int
     killed: bool
+    late: bool = False
 
 
 class Leaf:
     """A leaf with a lease, by a handle of its own, and who waits there."""
 
     def __init__(self, cgroup: CgroupDir) -> None:
-        """Kill what an earlier daemon left waiting: nobody answers it any more."""
+        """Begin with nobody waiting."""
         self.leases: dict[LeaseId, Lease] = {}
         self.cgroup = cgroup.open_path("")
         self.gates: dict[int, Gate] = {}
         self._froze = False
-        with suppress(OSError):
-            left = os.getxattr(self._path, _MARK).split()
-            for pid in map(int, left):
-                self._kill(pid)
-            self.cgroup.freeze(frozen=False)
-            os.removexattr(self._path, _MARK)
+        recover(self.cgroup)
 
     @property
     def quota(self) -> int:
@@ -64,33 +62,40 @@ class Leaf:
     def add(self, gate: Gate) -> None:
         """Freeze all here, and keep that in mind for the next daemon."""
         self.gates[gate.number] = gate
-        waiting = " ".join(str(one.pid) for one in self.gates.values())
-        with suppress(OSError):
-            os.setxattr(self._path, _MARK, waiting.encode())
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Stop all here, while one waits; again where somebody else let them go on."""
+        if not self.gates:
+            return
+        mark(self.cgroup, (one.pid for one in self.gates.values()))
         with suppress(AgentcgError):  # it has gone
             # One that somebody else froze stays so afterwards.
-            if not self._froze and self.cgroup.read_int("cgroup.freeze") == 0:
+            if self.cgroup.read_int("cgroup.freeze") == 0:
                 self.cgroup.freeze()
                 self._froze = True
 
-    def still(self) -> None:
-        """Wait until nothing runs here, so that all who came to the door have been told of."""
-        end = time.monotonic() + _STILL_WITHIN
+    def still(self, end: float) -> bool:
+        """Whether nothing runs here by then, so that all who came to the door have been told of."""
         with suppress(AgentcgError):
-            while not self.cgroup.read_keyed("cgroup.events")["frozen"] and time.monotonic() < end:
+            while not self.cgroup.read_keyed("cgroup.events")["frozen"]:
+                if time.monotonic() >= end:
+                    return False
                 time.sleep(0.001)
+        return True
 
     def passed(self, gate: Gate) -> None:
         """It may go on, or has; its process does when no other thread of it waits."""
         self.gates.pop(gate.number, None)
         if gate.pid not in {one.pid for one in self.gates.values()}:
-            self._signal(gate.pid, signal.SIGCONT)
+            _signal(self.cgroup, gate.pid, signal.SIGCONT)
         self._thaw()
 
-    def deny(self, gate: Gate) -> None:
-        """Kill its process, and with it all that waits there."""
-        self._kill(gate.pid)
+    def deny(self, gate: Gate) -> bool:
+        """Kill its process, and with it all that waits there; False if it has gone."""
+        killed = _kill(self.cgroup, gate.pid)
         self.forget(gate.pid)
+        return killed
 
     def forget(self, pid: int) -> None:
         """Let nothing wait of a process that is dead."""
@@ -107,10 +112,6 @@ class Leaf:
         with suppress(AgentcgError):
             yield from _pids(self.cgroup)
 
-    @property
-    def _path(self) -> str:
-        return f"/proc/self/fd/{self.cgroup.fileno()}"
-
     def _thaw(self) -> None:
         if self.gates:
             return
@@ -118,25 +119,69 @@ class Leaf:
             if self._froze:
                 self._froze = False
                 self.cgroup.freeze(frozen=False)
-        with suppress(OSError):
-            os.removexattr(self._path, _MARK)
+        unmark(self.cgroup)
 
-    def _kill(self, pid: int) -> None:
-        if pid:
-            self._signal(pid, signal.SIGKILL)
-            return
-        with suppress(AgentcgError):  # it has no number in our namespace
-            self.cgroup.kill()
 
-    def _signal(self, pid: int, number: int) -> None:
-        with suppress(AgentcgError, ProcessLookupError):
-            fd = pidfd.open(pid)
-            try:
-                # The number may be another's by now.
-                if pid in self.pids():
-                    signal.pidfd_send_signal(fd, number)
-            finally:
-                os.close(fd)
+def mark(cgroup: CgroupDir, waiting: Iterable[int] = ()) -> None:
+    """Keep in mind, for the next daemon, that a guard stops all here, and who waits at a gate."""
+    with suppress(OSError):
+        os.setxattr(_path(cgroup), _MARK, " ".join(map(str, waiting)).encode())
+
+
+def unmark(cgroup: CgroupDir) -> None:
+    """No guard stops anything here."""
+    with suppress(OSError):
+        os.removexattr(_path(cgroup), _MARK)
+
+
+def recover(cgroup: CgroupDir) -> None:
+    """Let go on what an earlier daemon stopped; who waits at a gate is killed, for want of one."""
+    with suppress(OSError, ValueError):
+        left = os.getxattr(_path(cgroup), _MARK).split()
+        for pid in map(int, left):
+            _kill(cgroup, pid)
+        with suppress(AgentcgError):
+            cgroup.freeze(frozen=False)
+        unmark(cgroup)
+
+
+def kill_asker(pid: int, at: float) -> None:
+    """Kill who came to a door, at this time, of a leaf that has no lease any more."""
+    with suppress(AgentcgError, OSError):
+        fd = pidfd.open(pid)
+        try:
+            ago = time.monotonic() - at
+            # Who was born since has only its number.
+            if procfs.start_time(pid) * _TICK <= time.clock_gettime(time.CLOCK_BOOTTIME) - ago:
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+        finally:
+            os.close(fd)
+
+
+def _path(cgroup: CgroupDir) -> str:
+    return f"/proc/self/fd/{cgroup.fileno()}"
+
+
+def _kill(cgroup: CgroupDir, pid: int) -> bool:
+    if pid:
+        return _signal(cgroup, pid, signal.SIGKILL)
+    with suppress(AgentcgError):  # it has no number in our namespace
+        cgroup.kill()
+        return True
+    return False
+
+
+def _signal(cgroup: CgroupDir, pid: int, number: int) -> bool:
+    with suppress(AgentcgError, ProcessLookupError):
+        fd = pidfd.open(pid)
+        try:
+            # The number may be another's by now.
+            if pid in _pids(cgroup):
+                signal.pidfd_send_signal(fd, number)
+                return True
+        finally:
+            os.close(fd)
+    return False
 
 
 def _pids(cgroup: CgroupDir) -> Iterator[int]:

@@ -1,7 +1,9 @@
 """Which guards work here, why others do not, and what holds a lease: the strongest that is allowed.
 
 The device gate says who may open a GPU, the others how much of it one may use: where it works, it
-stands beside each of them.
+stands beside each of them. So does the watchdog: a limit that is not asked, or that a process goes
+around, shows in what the driver says is used. NVML counts a process's CUDA context, hundreds of
+MiB: a lease has to have room for it.
 """
 
 import contextlib
@@ -109,5 +111,7 @@ class Ladder:
 
 def _rungs(working: Mapping[GuardKind, GpuGuard]) -> Sequence[GpuGuard]:
     gate = [one for kind, one in working.items() if kind is GuardKind.DEVICE]
+    seen = [one for kind, one in working.items() if kind is GuardKind.NVML]
     by_bytes = [working[kind] for kind in _BY_BYTES if kind in working]
-    return [Together(one, *gate) for one in by_bytes] or gate
+    # The watchdog itself is the last of them.
+    return [Together(one, *(w for w in seen if w is not one), *gate) for one in by_bytes] or gate

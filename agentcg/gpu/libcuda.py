@@ -1,15 +1,20 @@
 """The files that are libcuda, and the programs of bpf/cuda.bpf.c on their functions."""
 
 import os
+import re
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from agentcg.errors import AgentcgError, LimitError
+from agentcg.errors import AgentcgError, LimitError, UnsupportedError
 from agentcg.kernel import elf
 from agentcg.kernel.bpf_link import Link
 from agentcg.kernel.bpf_object import Object
+from agentcg.kernel.statfs import filesystem_type
+
+_File = tuple[int, int]  # device and inode
 
 RETURN = "returned"
 _STREAMS = ("", "_ptsz")  # of the legacy default stream, and of each thread's own
@@ -32,9 +37,14 @@ FUNCTIONS: Mapping[str, str] = {
     "cuArrayDestroy": "destroy_entry",
     "cuMemMap": "map_entry",
     "cuMemUnmap": "unmap_entry",
+    "cuMemRetainAllocationHandle": "retain_entry",
 }
 _NAME = "libcuda.so"
-_MOST = 64  # files: an agent could bring any number of copies
+_MOST = 8  # files of a leaf: an agent could bring any number of copies
+# Magic numbers (include/uapi/linux/magic.h) of ext4, XFS, Btrfs, tmpfs, SquashFS, EROFS: attaching
+# reads the function's page while every fork of the host waits, so its file system may not be one
+# that answers when it likes (FUSE, a network). Overlay neither: an agent mounts one above a FUSE.
+_PROMPT = {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x73717368, 0xE0F5E1E2}
 _PLACES = ("/usr/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib")
 
 
@@ -51,41 +61,63 @@ class Probed:
         """Attach the programs of this object, which stays open, to these functions."""
         self._functions = frozenset(functions)
         self._programs = programs.programs()
-        self._links: list[Link] = []
-        self._seen: set[tuple[int, int]] = set()
+        self._links: dict[_File, list[Link]] = {}
+        self._seen: dict[_File, int | None] = {}
         self._lock = threading.Lock()
         self._closed = False
 
-    def add(self, path: Path) -> bool:
+    def add(self, path: Path, whose: int | None = None) -> bool:
         """Attach to a file, whatever its name; False if it was, or has none of the functions.
 
+        `whose` is the leaf that has it. The host's own, nobody's, are trusted: an agent's lies
+        where it can keep no reader waiting.
+
         Raises:
+            BadValueError: it is no library of 64 bits.
             BpfError: the kernel refuses.
             LimitError: there are too many of them.
+            UnsupportedError: its file system could let the whole host wait.
         """
-        with _open(path) as fd:
+        with _open(path, hosts=whose is None) as fd:
             about = os.fstat(fd)
             file = (about.st_dev, about.st_ino)
             with self._lock:
                 if file in self._seen or self._closed:
                     return False
-                if len(self._seen) == _MOST:
+                if whose is not None and list(self._seen.values()).count(whose) == _MOST:
                     raise LimitError(f"{path}: {_MOST} copies of libcuda are watched, and no more")
-                self._seen.add(file)
+                self._seen[file] = whose
             try:
-                return self._attach(fd)
+                return self._attach(fd, file)
             except BaseException:
                 with self._lock:
-                    self._seen.discard(file)
+                    del self._seen[file]
                 raise
+
+    def forget(self, whose: int) -> None:
+        """Detach from the copies of a leaf, beside: another that has one is found again."""
+        with self._lock:
+            # One that is only being attached to stays.
+            files = [one for one in self._links if self._seen.get(one) == whose]
+            those = {file: self._links.pop(file) for file in files}
+        if those:
+            threading.Thread(target=self._forget, args=(those,), name="detach", daemon=True).start()
+
+    def _forget(self, those: Mapping[_File, list[Link]]) -> None:
+        for file, links in those.items():
+            _detach(links)
+            with self._lock:  # it was not attached to twice meanwhile
+                self._seen.pop(file, None)
 
     def close(self) -> None:
         """Detach from all."""
         with self._lock:
             self._closed = True
-        _detach(self._links)
+            links = [one for each in self._links.values() for one in each]
+            self._links.clear()
+        _detach(links)
 
-    def _attach(self, fd: int) -> bool:
+    def _attach(self, fd: int, path: _File) -> bool:
         offsets = elf.functions(fd, self._functions)
         links: list[Link] = []
         try:
@@ -97,7 +129,7 @@ class Probed:
                     links.append(one.attach_function(file, offset, entry=program is None))
             with self._lock:
                 if not self._closed:
-                    self._links += links
+                    self._links[path] = links
                     links = []
         finally:
             _detach(links)
@@ -123,13 +155,29 @@ def problem(paths: Sequence[Path]) -> str | None:
     reasons = []
     for path in paths:
         try:
-            with _open(path) as fd:
+            with _open(path, hosts=True) as fd:
                 if elf.functions(fd, frozenset(FUNCTIONS)):
                     return None
             reasons.append(f"{path} has none of the functions that take memory")
         except (AgentcgError, OSError) as error:
             reasons.append(str(error))
     return "; ".join(reasons) or f"no {_NAME}.1 here: install the NVIDIA driver"
+
+
+def lethal(release: str, machine: str) -> str | None:
+    """Why probes at returns would kill sandboxed programs on this kernel; None if they would not.
+
+    From Linux 6.11 they make a system call on x86-64, which a program's seccomp filter refused
+    until 6.14, 6.13.3 and 6.12.14.
+    """
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release)
+    if found is None or machine != "x86_64":
+        return None
+    major, minor, patch = (int(one or 0) for one in found.groups())
+    mended = {(6, 12): (6, 12, 14), (6, 13): (6, 13, 3)}.get((major, minor), (6, 14, 0))
+    if not (6, 11, 0) <= (major, minor, patch) < mended:
+        return None
+    return f"Linux {release}: probes at returns kill programs with a seccomp filter before 6.14"
 
 
 def _detach(links: list[Link]) -> None:
@@ -145,9 +193,17 @@ def _once(offsets: Mapping[str, int]) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[int]:
-    # Nothing of an agent's is waited for.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+def _open(path: Path, *, hosts: bool) -> Iterator[int]:
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)  # which asks no file system of an agent's
+    try:
+        kind = filesystem_type(handle)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UnsupportedError(f"{path} is no regular file")
+        if not hosts and kind not in _PROMPT:
+            raise UnsupportedError(f"{path} is on a file system (0x{kind:x}) that is not probed")
+        fd = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(handle)
     try:
         yield fd
     finally:

@@ -10,15 +10,18 @@ that were last seen used. Who waited then is known by a mark on its leaf, and ki
 
 import errno
 import functools
+import logging
 import os
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from agentcg.errors import AgentcgError, BpfError, UnavailableError
+from agentcg.errors import AgentcgError, BadValueError, BpfError, UnavailableError
 from agentcg.gpu import libcuda
-from agentcg.gpu.gates import Gate, Leaf
+from agentcg.gpu.gates import Gate, Leaf, kill_asker
 from agentcg.kernel import probe_bpf, procfs
 from agentcg.kernel.bpf_map import RingBuffer
 from agentcg.kernel.bpf_object import Object, shipped
@@ -33,7 +36,11 @@ from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.patience import Patience
 from agentcg.model.gpu import GuardKind, Lease
 
+log = logging.getLogger("agentcg")
+
 OBJECT = "cuda"
+_STILL = 0.25  # seconds for a leaf to be frozen when it is answered; a turn has as much for all
+_DETACH = 2.0  # seconds; the rest goes on beside
 
 
 class UprobeGuard:
@@ -47,6 +54,7 @@ class UprobeGuard:
         self._timeout = timeout
         self._leaves: dict[int, Leaf] = {}
         self._new: list[Gate] = []
+        self._told: set[int] = set()  # leaves of which not all copies are watched
         self._lock = threading.RLock()
         self._patience = Patience()
         self._open: ExitStack | None = None
@@ -55,7 +63,8 @@ class UprobeGuard:
         """Load it, and attach it for a moment."""
         if self._open is not None:
             return None
-        reason = libcuda.problem(self._libraries)
+        host = os.uname()
+        reason = libcuda.lethal(host.release, host.machine) or libcuda.problem(self._libraries)
         if reason is not None:
             return reason
         try:
@@ -77,11 +86,13 @@ class UprobeGuard:
             BpfError: with libbpf's, the verifier's or the kernel's reason.
         """
         with ExitStack() as stack:
+            last = stack.enter_context(ExitStack())  # who is stopped is heard of until all is off
             one, self._probed = self._attached(stack, libcuda.FUNCTIONS)
             self._accounts = stack.enter_context(one.map("accounts"))
             self._decide = stack.enter_context(one.program("decide").command())
             with one.map("gpu_events") as events:
-                self._ring = stack.enter_context(RingBuffer(events, self._heard))
+                self._ring = last.enter_context(RingBuffer(events, self._heard))
+            last.callback(self._ring.consume)
             self._open = stack.pop_all()
 
     @property
@@ -90,21 +101,24 @@ class UprobeGuard:
         return self._ring.fd
 
     def turn(self, now: float) -> list[Gate]:
-        """Freeze where a call waits, deny who waited too long; what is new. `now` is monotonic."""
+        """Freeze where a call waits, deny who waited too long; what is new. `now` is monotonic.
+
+        Who is denied is new once more, as `late`.
+        """
         with self._lock:
             self._need()
             self._ring.consume()
+            late: list[Gate] = []
+            end = time.monotonic() + _STILL
             for leaf in self._leaves.values():
                 leaf.prune()
-                self._settle(leaf)  # there may be more than when it came to the door
-                for gate in list(leaf.gates.values()):
-                    # Without a number in our namespace nobody could let it go on.
-                    if not gate.pid or now - gate.at >= self._timeout:
-                        leaf.deny(gate)
+                leaf.freeze()
+                self._settle(leaf, end)  # there may be more than when it came to the door
+                late += self._overdue(leaf, now)
             waiting = {number for leaf in self._leaves.values() for number in leaf.gates}
             new = [gate for gate in self._new if gate.killed or gate.number in waiting]
             self._new.clear()
-            return new
+            return new + late
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
         """Set the leaf's quota; who waits and fits now goes on, those first that came first."""
@@ -120,12 +134,13 @@ class UprobeGuard:
             self._set(known)
         self.scan(leaf.id)
 
-    def deny(self, gate: Gate) -> None:
-        """Kill the process that waits."""
+    def deny(self, gate: Gate) -> bool:
+        """Kill the process that waits; False if it does not: it went on, or has gone."""
         with self._lock:
             for leaf in self._leaves.values():
                 if gate.number in leaf.gates:
-                    leaf.deny(gate)
+                    return leaf.deny(gate)
+        return False
 
     def release(self, lease: Lease, leaf: CgroupDir) -> None:
         """Take its bytes from the quota; with the last lease count no more and deny who waits.
@@ -143,6 +158,8 @@ class UprobeGuard:
             self._accounts.delete(_key(leaf.id))
             self._ring.consume()
             self._drop(self._leaves.pop(leaf.id, None))
+            self._told.discard(leaf.id)
+            self._probed.forget(leaf.id)
 
     def account(self, leaf: CgroupDir) -> GpuAccount | None:
         """What its processes have, and had; None without a lease."""
@@ -159,22 +176,23 @@ class UprobeGuard:
             probed = self._probed
         for pid, whose in pids:
             # The file may be on a file system of the agent's own, which answers when it likes.
-            self._patience.ask(whose, functools.partial(_watch, probed, pid))
+            self._patience.ask(whose, functools.partial(self._watch, probed, pid, whose))
 
     def close(self) -> None:
-        """Watch nobody; who waits is denied. The probes go by and by, or with the process."""
+        """Watch nothing; who waits is denied. Detaching may end later."""
         with self._lock:
             stack, self._open = self._open, None
             if stack is None:
                 return
-            for number in self._leaves:
-                self._accounts.delete(_key(number))
-            self._ring.consume()  # without an account nobody comes to a door any more
+            for key in self._accounts.keys():  # noqa: SIM118 - of the kernel's
+                self._accounts.delete(key)  # the probes stop nobody from here on
+            self._ring.consume()
             for leaf in self._leaves.values():
                 self._drop(leaf)
             self._leaves.clear()
-        # Seconds for each file, and an agent can bring many: a daemon that stops has no such time.
-        threading.Thread(target=stack.close, name="uprobes", daemon=True).start()
+        off = threading.Thread(target=stack.close, name="detach", daemon=True)
+        off.start()
+        off.join(_DETACH)
 
     def _attached(
         self, stack: ExitStack, functions: Iterable[str]
@@ -187,7 +205,8 @@ class UprobeGuard:
         stack.callback(probed.close)
         stack.callback(one.program("ended").attach().close)
         for path in self._libraries:
-            probed.add(path)
+            with suppress(BadValueError):  # of 32 bits; `probe` found one that is none
+                probed.add(path)
         return one, probed
 
     def _need(self) -> None:
@@ -196,16 +215,37 @@ class UprobeGuard:
 
     def _set(self, leaf: Leaf) -> None:
         self._decide.run(bytes(GpuVerdictRecord(lease=leaf.cgroup.id, quota=leaf.quota)))
-        self._settle(leaf)
+        self._settle(leaf, time.monotonic() + _STILL)
 
-    def _settle(self, leaf: Leaf) -> None:
+    def _settle(self, leaf: Leaf, end: float) -> None:
         """Let go on what fits."""
-        if leaf.gates:
-            # A process that goes on takes all its threads along: none of them may wait unheard.
-            leaf.still()
-            self._ring.consume()
+        if not leaf.gates:
+            return
+        # A process that goes on takes all its threads along: none of them may wait unheard.
+        if not leaf.still(end):
+            return  # the next turn sees to it
+        self._ring.consume()
         for gate in sorted(leaf.gates.values(), key=lambda one: one.number):
             self._pass(leaf, gate)
+
+    def _overdue(self, leaf: Leaf, now: float) -> list[Gate]:
+        """Deny who waited too long; and who has no number here, whom nobody could let go on."""
+        return [
+            replace(gate, killed=True, late=True)
+            for gate in list(leaf.gates.values())
+            if (not gate.pid or now - gate.at >= self._timeout) and leaf.deny(gate)
+        ]
+
+    def _watch(self, probed: libcuda.Probed, pid: int, whose: int) -> None:
+        for path in libcuda.mapped(pid):
+            try:
+                probed.add(path, whose)
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has gone
+            except (AgentcgError, OSError) as error:
+                if whose not in self._told:
+                    self._told.add(whose)
+                    log.warning("a copy of libcuda goes unwatched: %s", error)
 
     def _pass(self, leaf: Leaf, gate: Gate) -> None:
         words = (leaf.cgroup.id, leaf.quota, gate.thread, gate.number)
@@ -227,6 +267,8 @@ class UprobeGuard:
         event = GpuEventRecord.from_buffer_copy(record)
         leaf = self._leaves.get(event.lease)
         if leaf is None:
+            if event.kind != GPU_KILLED and event.pid:
+                kill_asker(event.pid, event.at / SECOND)  # its lease was taken back meanwhile
             return
         gate = Gate(
             leases=tuple(leaf.leases),
@@ -245,12 +287,6 @@ class UprobeGuard:
         else:
             leaf.add(gate)
         self._new.append(gate)
-
-
-def _watch(probed: libcuda.Probed, pid: int) -> None:
-    for path in libcuda.mapped(pid):
-        with suppress(AgentcgError, OSError):
-            probed.add(path)
 
 
 def _key(cgroup_id: int) -> bytes:

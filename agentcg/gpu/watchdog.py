@@ -1,7 +1,8 @@
 """Guard by looking: what NVML says that a call's processes use is held against its leases.
 
 It acts after the fact, as late as the next look. A call is stopped by its cgroup's freezer, which
-unlike SIGSTOP no process in the session can undo.
+unlike SIGSTOP no process in the session can undo. A mark on the leaf tells the next daemon, which
+lets it go on and looks anew.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agentcg.errors import AgentcgError, ProcessGoneError
+from agentcg.gpu import gates
 from agentcg.gpu.device import DeviceReader
 from agentcg.gpu.overuse import Act, Share, acts
 from agentcg.kernel import pidfd as pidfds
@@ -137,6 +139,7 @@ class Watchdog:
     def _do(self, leaf: CgroupDir, act: Act, now: float) -> tuple[Act, str]:
         try:
             if act is Act.STOP:
+                gates.mark(leaf)
                 leaf.freeze()
                 self._stopped[leaf.id] = now
             elif act is Act.RESUME:
@@ -157,6 +160,7 @@ class Watchdog:
         if self._stopped.pop(leaf.id, None) is not None:
             with contextlib.suppress(AgentcgError):  # it has gone, and its processes with it
                 leaf.freeze(frozen=False)
+            gates.unmark(leaf)
 
 
 def _whereabouts(pid: int, ago: float) -> tuple[str, bool]:

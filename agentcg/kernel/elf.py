@@ -18,6 +18,8 @@ _LOAD, _EXECUTABLE = 1, 1
 _DYNSYM = 11
 _FUNCTION = 2
 _MOST = 16 << 20  # bytes of one table; libcuda's symbols have 0.1 MB
+_SEGMENTS = 64  # libcuda has about ten
+_SYMBOLS = 20_000  # libcuda has some thousands
 
 
 def functions(fd: int, wanted: frozenset[str]) -> dict[str, int]:
@@ -43,19 +45,23 @@ def _functions(fd: int, wanted: dict[bytes, str]) -> Iterator[tuple[str, int]]:
         if kind == _LOAD and flags & _EXECUTABLE
     ]
     headers = _table(fd, sections_at, sections, _SECTION)
-    for _, kind, _, _, at, size, link, _, _, _ in headers:
-        if kind != _DYNSYM:
+    tables = [one for one in headers if one[1] == _DYNSYM]
+    if len(tables) != 1:
+        raise ValueError(f"{len(tables)} tables of dynamic symbols")
+    _, _, _, _, at, size, link, *_ = tables[0]
+    if segments > _SEGMENTS or size // _SYMBOL.size > _SYMBOLS:
+        raise ValueError(f"{segments} segments, {size // _SYMBOL.size} symbols")
+    names = _part(fd, headers[link][4], headers[link][5])
+    for label, info, _, section, value, _ in _table(fd, at, size // _SYMBOL.size, _SYMBOL):
+        if info & 15 != _FUNCTION or section == 0 or label >= len(names):
             continue
-        names = _part(fd, headers[link][4], headers[link][5])
-        symbols = _table(fd, at, size // _SYMBOL.size, _SYMBOL)
-        for label, info, _, section, value, _ in symbols:
-            if info & 15 != _FUNCTION or section == 0 or label >= len(names):
-                continue
-            # Names are short: a missing end costs no long search.
-            name = wanted.get(names[label : label + 64].partition(b"\0")[0])
-            where = [value + move for start, end, move in code if start <= value < end]
-            if name is not None and where:
-                yield name, where[0]
+        # Names are short: a missing end costs no long search.
+        name = wanted.get(names[label : label + 64].partition(b"\0")[0])
+        if name is None:
+            continue
+        where = [value + move for start, end, move in code if start <= value < end]
+        if where:
+            yield name, where[0]
 
 
 def _table(fd: int, at: int, count: int, row: struct.Struct) -> list[tuple[int, ...]]:

@@ -20,10 +20,10 @@ typedef struct { size_t width, height; unsigned int format, channels; } CUDA_ARR
 typedef struct { size_t width, height, depth; unsigned int format, channels, flags; } CUDA_ARRAY3D_DESCRIPTOR;
 
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NOT_FOUND = 500 };
-enum { MOST = 4096, PER_THREAD = 2, PITCH = 512 };
+enum { MOST = 4096, PER_THREAD = 2, PITCH = 512, ARRAY = 65536 };
 
 struct device { _Atomic uint64_t total, used, peak, taken; };
-struct block { uint64_t number, size; int mappings, released; uint64_t owner; };
+struct block { uint64_t number, size; int mappings, released, retained; uint64_t owner; };
 
 static struct device *device;
 static struct block blocks[MOST];
@@ -55,11 +55,13 @@ static struct block *find(uint64_t number)
 	return NULL;
 }
 
-static CUresult take(uint64_t *answer, uint64_t size)
+static CUresult take_by(uint64_t *answer, uint64_t size, uint64_t step)
 {
 	CUresult result = OUT_OF_MEMORY;
 	struct block *block;
 	uint64_t used;
+
+	size = (size + step - 1) / step * step;
 
 	if (!device || owner != getpid())
 		return NOT_INITIALIZED;
@@ -85,6 +87,11 @@ static CUresult take(uint64_t *answer, uint64_t size)
 	return result;
 }
 
+static CUresult take(uint64_t *answer, uint64_t size)
+{
+	return take_by(answer, size, size > 1 << 20 ? 2 << 20 : 512);
+}
+
 static CUresult give(uint64_t number)
 {
 	CUresult result = INVALID_VALUE;
@@ -92,7 +99,10 @@ static CUresult give(uint64_t number)
 
 	pthread_mutex_lock(&lock);
 	block = number && owner == getpid() ? find(number) : NULL;
-	if (block) {
+	if (block && block->retained) {
+		block->retained--;
+		result = SUCCESS;
+	} else if (block) {
 		block->released = 1;
 		if (!block->mappings) {
 			atomic_fetch_sub(&device->used, block->size);
@@ -140,14 +150,14 @@ static size_t element(unsigned int format, unsigned int channels)
 
 OWN(cuArrayCreate_v2, CUarray *a, const CUDA_ARRAY_DESCRIPTOR *d)
 {
-	return take((uint64_t *)a, d->width * (d->height ? d->height : 1) * element(d->format, d->channels));
+	return take_by((uint64_t *)a, d->width * (d->height ? d->height : 1) * element(d->format, d->channels), ARRAY);
 }
 
 OWN(cuArray3DCreate_v2, CUarray *a, const CUDA_ARRAY3D_DESCRIPTOR *d)
 {
 	size_t rows = (d->height ? d->height : 1) * (d->depth ? d->depth : 1);
 
-	return take((uint64_t *)a, d->width * rows * element(d->format, d->channels));
+	return take_by((uint64_t *)a, d->width * rows * element(d->format, d->channels), ARRAY);
 }
 
 OWN(cuMemMap, CUdeviceptr p, size_t size, size_t offset, CUmemGenericAllocationHandle h, unsigned long long flags)
@@ -171,6 +181,28 @@ OWN(cuMemUnmap, CUdeviceptr p, size_t size)
 	memset(map, 0, sizeof(*map));
 	if (!--block->mappings && block->released)
 		return give(block->number);
+	return SUCCESS;
+}
+
+OWN(cuMemRetainAllocationHandle, CUmemGenericAllocationHandle *h, void *p)
+{
+	struct block *map = find((uint64_t)p), *block = map ? find(map->owner) : NULL;
+
+	if (!block)
+		return INVALID_VALUE;
+	block->retained++;
+	*h = block->number;
+	return SUCCESS;
+}
+
+/* Frees all; the same numbers are given out anew. */
+OWN(cuDevicePrimaryCtxReset_v2, int one)
+{
+	(void)one;
+	for (int n = 0; n < MOST; n++)
+		atomic_fetch_sub(&device->used, blocks[n].size);
+	memset(blocks, 0, sizeof(blocks));
+	next = 0x7f0000000000;
 	return SUCCESS;
 }
 

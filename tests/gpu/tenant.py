@@ -2,8 +2,9 @@
 
 FORM is how it comes by a function: `dlsym` by the library's name (LD_LIBRARY_PATH), `proc` by
 cuGetProcAddress, `path` by the library's absolute path. Each line is `take HOW BYTES`, `give HOW
-NUMBER`, `map NUMBER BYTES`, `unmap NUMBER`, `threads COUNT BYTES`, `fork BYTES`, `signals PID` or
-`pairs COUNT BYTES`; each answer is one line: a number, or `error CODE`.
+NUMBER`, `map NUMBER BYTES`, `unmap NUMBER`, `retain NUMBER`, `reset`, `threads COUNT BYTES`,
+`fork BYTES`, `signals PID` or `pairs COUNT BYTES`; each answer is one line: a number, or
+`error CODE`.
 """
 
 import ctypes
@@ -111,6 +112,12 @@ def main() -> None:
         elif what == "map":
             sizes = (c_size_t(int(words[1])), c_size_t(0), c_uint64(int(words[0])), c_uint64(0))
             answer = -function("cuMemMap")(c_uint64(int(words[0]) + 8), *sizes)
+        elif what == "retain":
+            answer = -function("cuMemRetainAllocationHandle")(
+                byref(c_uint64()), c_uint64(int(words[0]) + 8)
+            )
+        elif what == "reset":
+            answer = -LIB.cuDevicePrimaryCtxReset_v2(0)
         elif what == "unmap":
             answer = -function("cuMemUnmap")(c_uint64(int(words[0]) + 8), c_size_t(1))
         else:

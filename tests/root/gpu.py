@@ -1,11 +1,16 @@
 """What the tests of the GPU guards share: a bpf file system, a lease, a command in a cgroup."""
 
+import select
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agentcg.gpu.gates import Gate
+from agentcg.gpu.uprobe import UprobeGuard
 from agentcg.kernel.bpffs import Pins
+from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GpuWish, Lease, LeaseId, LeaseState
 from agentcg.model.ids import CallId, SessionId
 
@@ -29,3 +34,21 @@ def lease(size: int = 0, name: str = "g-1") -> Lease:
     wish = GpuWish(memory=size)
     ids = (LeaseId(name), SessionId("s-1"), CallId("c-1"))
     return Lease(*ids, wish, LeaseState.GRANTED, asked_at=0.0, bytes=size)
+
+
+def used(guard: UprobeGuard, leaf: CgroupDir) -> int:
+    """What a leaf's processes are charged."""
+    account = guard.account(leaf)
+    assert account is not None
+    return int(account.used)
+
+
+def comes(guard: UprobeGuard, wanted: Callable[[Gate], bool] = lambda _: True) -> Gate:
+    """The next gate."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        select.select([guard.fd], [], [], 1)
+        for gate in guard.turn(time.monotonic()):
+            if wanted(gate):
+                return gate
+    raise AssertionError("no gate")

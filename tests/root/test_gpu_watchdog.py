@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agentcg.gpu import gates
 from agentcg.gpu.overuse import Act
 from agentcg.gpu.watchdog import Finding, Watchdog
 from agentcg.kernel import procfs
@@ -138,6 +139,19 @@ def test_its_end_lets_go_who_was_stopped(
         dog.hold(lease("g-1", GIB), leaf)
         assert look(dog, nvml)["g-1"].act is Act.STOP
         dog.close()
+        until(lambda: not frozen(leaf), "it to go on")
+
+
+def test_who_a_daemon_that_died_had_stopped_goes_on(
+    cgroup_root: CgroupDir, spawn: Spawn, driver: Driver, nvml: Nvml, dog: Watchdog
+) -> None:
+    pid = spawn()
+    with cgroup_root.make("leaf") as leaf:
+        leaf.move(pid)
+        driver.one(f"compute {pid} {3 * GIB}")
+        dog.hold(lease("g-1", GIB), leaf)
+        assert look(dog, nvml)["g-1"].act is Act.STOP
+        gates.recover(leaf)  # as the next one does
         until(lambda: not frozen(leaf), "it to go on")
 
 

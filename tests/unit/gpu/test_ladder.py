@@ -9,6 +9,7 @@ from agentcg.gpu.guard import GpuGuard
 from agentcg.gpu.ladder import Ladder, Together
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GuardKind, Lease
+from agentcg.settings_parts import Gpu
 from tests.unit.gpu.leases import lease
 
 ALL = tuple(GuardKind)
@@ -48,9 +49,10 @@ def parts(one: Ladder) -> list[list[GuardKind]]:
     return [[part.kind for part in rung.parts] for rung in rungs if isinstance(rung, Together)]
 
 
-def test_the_strongest_first_each_beside_the_gate() -> None:
+def test_the_strongest_first_each_beside_the_watchdog_and_the_gate() -> None:
     one = ladder(NVML, DEVICE, UPROBE, DRIVER)
-    assert parts(one) == [[DRIVER, DEVICE], [UPROBE, DEVICE], [NVML, DEVICE]]
+    assert parts(one) == [[DRIVER, NVML, DEVICE], [UPROBE, NVML, DEVICE], [NVML, DEVICE]]
+    assert parts(ladder(UPROBE, NVML)) == [[UPROBE, NVML], [NVML]]
     assert [rung.kind for rung in one.guards(lease())] == [DRIVER, UPROBE, DEVICE]
     assert one.strongest is DRIVER
 
@@ -77,6 +79,10 @@ def test_reasons() -> None:
 def test_what_is_not_allowed_is_not_tried() -> None:
     tried = Told(DRIVER, reason="it was tried")
     assert "gpu.guards" in Ladder({DRIVER: tried}, (NVML,)).reasons[DRIVER]
+
+
+def test_probes_in_everybodys_libcuda_are_asked_for_by_hand() -> None:
+    assert set(ALL) - set(Gpu().guards) == {UPROBE}
 
 
 def test_the_gate_opens_last_and_closes_first() -> None:

@@ -1,7 +1,11 @@
 """Where libcuda is, and why it cannot be watched."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+from agentcg.errors import LimitError, UnsupportedError
 from agentcg.gpu import libcuda
 from agentcg.gpu.uprobe import UprobeGuard
 from tests.gpu.tenants import LIBRARY
@@ -28,6 +32,60 @@ def test_each_reason_is_told(tmp_path: Path) -> None:
     assert "no ELF64 shared library" in reason
     assert "No such file" in reason
     assert libcuda.problem([*wrong, LIBRARY]) is None
+
+
+@pytest.mark.parametrize(
+    ("release", "machine", "kills"),
+    [
+        ("6.10.14", "x86_64", False),
+        ("6.11.0-29-generic", "x86_64", True),
+        ("6.11.0-29-generic", "aarch64", False),
+        ("6.12.13+deb13-amd64", "x86_64", True),
+        ("6.12.14", "x86_64", False),
+        ("6.13", "x86_64", True),
+        ("6.13.3", "x86_64", False),
+        ("6.14.0-rc1", "x86_64", False),
+        ("7.0.1", "x86_64", False),
+    ],
+)
+def test_kernels_that_kill_sandboxed_programs(release: str, machine: str, kills: bool) -> None:
+    assert (libcuda.lethal(release, machine) is not None) == kills
+
+
+def test_only_files_are_read_whose_file_system_answers_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with libcuda._open(LIBRARY, hosts=False):
+        pass
+    with (
+        pytest.raises(UnsupportedError, match="no regular file"),
+        libcuda._open(tmp_path, hosts=False),
+    ):
+        pass
+    for fuse_or_overlay in (0x65735546, 0x794C7630):
+        monkeypatch.setattr(libcuda, "filesystem_type", lambda _, kind=fuse_or_overlay: kind)
+        with (
+            pytest.raises(UnsupportedError, match="not probed"),
+            libcuda._open(LIBRARY, hosts=False),
+        ):
+            pass
+        with libcuda._open(LIBRARY, hosts=True):
+            pass
+
+
+def test_a_leaf_has_so_many_copies_and_no_others_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libcuda.Probed, "_attach", lambda *_: True)
+    probed = libcuda.Probed(SimpleNamespace(programs=dict))  # type: ignore[arg-type]
+    copies = [tmp_path / str(number) for number in range(9)]
+    for one in copies:
+        one.touch()
+    assert all(probed.add(one, 1) for one in copies[:8])
+    with pytest.raises(LimitError, match="8 copies"):
+        probed.add(copies[8], 1)
+    assert probed.add(copies[8], 2)
+    assert not probed.add(copies[0], 2)
 
 
 def test_what_a_process_has_mapped_is_named_by_its_mapping(tmp_path: Path) -> None:

@@ -36,6 +36,21 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
             functions(tmp_path / "libcuda.so.1")
 
 
+def test_a_file_that_would_take_hours_is_refused(tmp_path: Path) -> None:
+    whole, path = bytearray(LIBRARY.read_bytes()), tmp_path / "libcuda.so.1"
+    whole[56:58] = (65).to_bytes(2, "little")  # segments
+    path.write_bytes(whole)
+    with pytest.raises(BadValueError, match="65 segments"):
+        functions(path)
+    whole[56:58] = LIBRARY.read_bytes()[56:58]
+    sections = int.from_bytes(whole[40:48], "little")
+    for at in range(sections, len(whole) - 63, 64):
+        whole[at + 4 : at + 8] = (11).to_bytes(4, "little")  # each is a table of symbols
+    path.write_bytes(whole)
+    with pytest.raises(BadValueError, match="tables of dynamic symbols"):
+        functions(path)
+
+
 def test_a_broken_file_ends_in_an_answer_or_a_refusal(tmp_path: Path) -> None:
     whole, chance = LIBRARY.read_bytes(), random.Random(1)
     path = tmp_path / "libcuda.so.1"
