@@ -73,6 +73,7 @@ async def start(core: Core) -> None:
                 reserve=settings.reserve, floor=settings.engine.floor, grace=settings.grace
             ),
             probed=found.ladder.reasons,
+            engine_gpu=settings.engine.gpu,
         )
     )
     leased = [leaf.id for one in core.journal.open_leases() if (leaf := _leaf(core, one.call))]

@@ -262,12 +262,9 @@ async def program(
         raise BadValueError("session: say whose program it is; only a session's own need not")
     live = rights.session_of(core, caller, owner)
     tool = None if body.tool is None else kind_of(body.tool, body.tool)
-    try:
-        return await leases.program_event(
-            live.record.id, name, body.event, kv_bytes=body.kv_bytes, tool=tool, eta=body.eta
-        )
-    except ConflictError:
-        raise NotFoundError(f"program {name!r}: not this session's; choose another name") from None
+    return await leases.program_event(
+        live.record.id, name, body.event, kv_bytes=body.kv_bytes, tool=tool, eta=body.eta
+    )
 
 
 def _sees(core: Core, caller: Caller, one: Lease) -> bool:
