@@ -1,0 +1,38 @@
+"""The end of the guard on libcuda, with calls at its gate."""
+
+import os
+import select
+from pathlib import Path
+
+import pytest
+
+from agentcg.gpu.uprobe import UprobeGuard
+from agentcg.kernel.cgroupfs import CgroupDir
+from tests.gpu.tenants import LIBRARY, Device
+from tests.root.gpu import MIB, comes, lease
+
+pytestmark = pytest.mark.root
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_who_waits_is_denied_and_nobody_else_is_stopped(
+    cgroup_root: CgroupDir, tmp_path: Path, heard: bool
+) -> None:
+    guard, device = UprobeGuard([LIBRARY], timeout=600), Device(tmp_path, 1000 * MIB)
+    reason = guard.probe()
+    if reason is not None:
+        assert "AGENTCG_IN_VM" not in os.environ, reason
+        pytest.skip(reason)
+    guard.start()
+    with cgroup_root.make("call") as leaf:
+        guard.hold(lease(100 * MIB), leaf)
+        with device.tenant(leaf) as tenant, device.tenant(leaf) as other:
+            assert other.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
+            tenant.ask(f"take cuMemAlloc_v2 {102 * MIB}")
+            if heard:
+                comes(guard)
+            else:
+                assert select.select([guard.fd], [], [], 30)[0]
+            guard.close()
+            assert tenant.process.wait(30) == -9
+            assert other.does(f"take cuMemAlloc_v2 {200 * MIB}").isdigit()
