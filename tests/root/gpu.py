@@ -14,6 +14,19 @@ from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GpuWish, Lease, LeaseId, LeaseState
 from agentcg.model.ids import CallId, SessionId
 
+# What takes memory, and what gives it back.
+PAIRS = [
+    ("cuMemAlloc_v2", "cuMemFree_v2"),
+    ("cuMemAllocManaged", "cuMemFree_v2"),
+    ("cuMemAllocAsync", "cuMemFreeAsync"),
+    ("cuMemAllocAsync_ptsz", "cuMemFreeAsync_ptsz"),
+    ("cuMemAllocFromPoolAsync", "cuMemFreeAsync"),
+    ("cuMemAllocFromPoolAsync_ptsz", "cuMemFreeAsync_ptsz"),
+    ("cuMemAllocPitch_v2", "cuMemFree_v2"),
+    ("cuMemCreate", "cuMemRelease"),
+    ("cuArrayCreate_v2", "cuArrayDestroy"),
+    ("cuArray3DCreate_v2", "cuArrayDestroy"),
+]
 MIB = 1 << 20
 
 

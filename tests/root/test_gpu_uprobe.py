@@ -14,23 +14,11 @@ from agentcg.gpu.uprobe import UprobeGuard
 from agentcg.kernel.cgroupfs import CgroupDir
 from tests.gpu.tenants import LIBRARY, Device
 from tests.root.daemon import until
-from tests.root.gpu import MIB, comes, lease, used
+from tests.root.gpu import MIB, PAIRS, comes, lease, used
 
 pytestmark = pytest.mark.root
 
 TIMEOUT = 600.0
-PAIRS = [
-    ("cuMemAlloc_v2", "cuMemFree_v2"),
-    ("cuMemAllocManaged", "cuMemFree_v2"),
-    ("cuMemAllocAsync", "cuMemFreeAsync"),
-    ("cuMemAllocAsync_ptsz", "cuMemFreeAsync_ptsz"),
-    ("cuMemAllocFromPoolAsync", "cuMemFreeAsync"),
-    ("cuMemAllocFromPoolAsync_ptsz", "cuMemFreeAsync_ptsz"),
-    ("cuMemAllocPitch_v2", "cuMemFree_v2"),
-    ("cuMemCreate", "cuMemRelease"),
-    ("cuArrayCreate_v2", "cuArrayDestroy"),
-    ("cuArray3DCreate_v2", "cuArrayDestroy"),
-]
 
 
 @pytest.fixture(scope="module")

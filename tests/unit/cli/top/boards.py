@@ -8,8 +8,10 @@ from agentcg.cli.top import page
 from agentcg.cli.top.board import Board, Reading
 from agentcg.cli.top.page import Frame
 from agentcg.cli.top.screen import Screen, View
+from agentcg.model.event import Kind
 from agentcg.model.view import CallView, HostView
 from agentcg.telemetry.machine import Machine
+from tests.unit.cli.courses import course
 from tests.unit.cli.top import fleet
 from tests.unit.cli.top.fleet import AT
 
@@ -58,3 +60,12 @@ def framed(
 
 def shown(board: Board, screen: Screen = CALLS, **how: object) -> list[str]:
     return [line.plain.rstrip() for line in framed(board, screen, **how).lines]  # type: ignore[arg-type]
+
+
+def full() -> Board:
+    """Many sessions and calls, with marks, and one that is followed."""
+    made = board(40)
+    for n, kind in enumerate((Kind.CALL_OOM, Kind.CALL_THROTTLED, Kind.CALL_STALLED)):
+        made.hear(fleet.event(n, AT + n, kind, f"s-{n}", f"c-{n:08x}"))
+    made.follow("c-00000003", course(command=fleet.NASTY))
+    return made

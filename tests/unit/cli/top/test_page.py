@@ -11,9 +11,8 @@ from agentcg.cli.top.board import GONE, PAST, Board, Mark
 from agentcg.cli.top.screen import Screen, Sort, View
 from agentcg.model.event import Kind
 from agentcg.model.intent import Intent
-from tests.unit.cli.courses import course
 from tests.unit.cli.top import fleet
-from tests.unit.cli.top.boards import CALLS, board, fleet_of, framed, reading, shown
+from tests.unit.cli.top.boards import CALLS, board, fleet_of, framed, full, reading, shown
 from tests.unit.cli.top.fleet import AT, MIB
 
 SIZES = [(1, 1), (20, 5), (40, 10), (80, 24), (81, 25), (132, 43), (250, 70)]
@@ -28,14 +27,6 @@ SCREENS = [
     replace(CALLS, typing=True, words=fleet.NASTY),
     replace(CALLS, words="測", paused=True),
 ]
-
-
-def full() -> Board:
-    made = board(40)
-    for n, kind in enumerate((Kind.CALL_OOM, Kind.CALL_THROTTLED, Kind.CALL_STALLED)):
-        made.hear(fleet.event(n, AT + n, kind, f"s-{n}", f"c-{n:08x}"))
-    made.follow("c-00000003", course(command=fleet.NASTY))
-    return made
 
 
 @pytest.mark.parametrize("screen", SCREENS, ids=str)
