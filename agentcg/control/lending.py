@@ -26,7 +26,7 @@ from agentcg.errors import (
 )
 from agentcg.intent.kinds import kind_of
 from agentcg.model.call import ALIVE, Call, CallState
-from agentcg.model.event import ABOUT, Kind
+from agentcg.model.event import Kind
 from agentcg.model.gpu import GpuView, GpuWish, Lease, LeaseState, OnDeny, Program, ProgramPhase
 from agentcg.model.grant import GPU, Grant
 from agentcg.model.ids import CallId, LeaseId, ProgramId, SessionId
@@ -108,7 +108,7 @@ def restarted(core: Core, live: LiveCall) -> None:
             lease_words.RESTARTED,
             session=record.session,
             call=record.id,
-            data=dict.fromkeys(ABOUT[Kind.GPU_DENIED].data),
+            data={"lease": None, "asked": wish.memory},
         )
 
 

@@ -48,5 +48,6 @@ def test_the_data_that_is_told_is_what_is_described() -> None:
         assert keys == set(ABOUT[Kind[name]].data), name
     silent = {kind.name for kind in Kind} - set(found)
     # Those come out of a table; tests/unit/control/test_gpu.py has their data.
-    news = {kind.name for kind in Kind if kind.name.startswith("GPU_")} - {"GPU_PRESSURE"}
+    news = {kind.name for kind in Kind if kind.name.startswith("GPU_")}
+    news -= {"GPU_PRESSURE", "GPU_DENIED"}
     assert silent == {"CALL_FROZEN", "CALL_THAWED"} | news
