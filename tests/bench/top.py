@@ -1,8 +1,8 @@
 """How soon `agentcg top` is done with 500 calls: `make bench-top`.
 
-A server in a process of its own answers from memory, by the daemon's own API; what a daemon takes
-to read 500 cgroups comes to that. One refresh is: ask for host, sessions and calls, read the
-answers, remember, make lines, draw what changed on a terminal.
+A server in a process of its own answers by the daemon's own API; asked for calls it reads as many
+cgroups as a daemon would (files in memory, so without the kernel's part). One refresh is: ask for
+host, sessions and calls, read the answers, remember, make lines, draw what changed on a terminal.
 Then the program itself in a terminal, refreshing five times a second: from a key to the first
 byte that it changes.
 """
@@ -18,10 +18,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from typing_extensions import override
 
+from agentcg.api.controller import Caller
 from agentcg.cli import plot
 from agentcg.cli.top import page
 from agentcg.cli.top.board import Board
@@ -29,11 +32,15 @@ from agentcg.cli.top.feed import Feed, client
 from agentcg.cli.top.screen import Screen, View
 from agentcg.cli.top.terminal import Terminal
 from agentcg.client import AsyncClient
+from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.event import Kind
+from agentcg.model.view import CallView
+from agentcg.telemetry import counters
 from tests.bench.figures import figure
 from tests.unit.api import fake
 from tests.unit.cli.top import fleet
 from tests.unit.cli.top.driven import Driven, driven
+from tests.unit.control.recorded import fill
 
 CALLS = int(os.environ.get("CALLS", "500"))
 RUNS = int(os.environ.get("RUNS", "100"))
@@ -45,7 +52,7 @@ def main() -> None:
     if sys.argv[1:]:
         serve(Path(sys.argv[1]))
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         command = [sys.executable, "-m", "tests.bench.top", folder]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
             assert server.stdout is not None
@@ -61,7 +68,8 @@ def serve(folder: Path) -> None:
     """Answer until stdin ends."""
     began = time.time()
     homes = [fleet.session(f"agent-{n}", priority=n % 3) for n in range(12)]
-    made = fleet.Fleet(CALLS, homes, began=began)
+    made = _Reading(CALLS, homes, began=began)
+    made.leaves = _leaves(folder / "leaves")
     made.past = [
         fleet.event(n, began, Kind.CALL_THROTTLED, homes[n % 12].id, f"c-{n:08x}")
         for n in range(1, 200)
@@ -71,6 +79,29 @@ def serve(folder: Path) -> None:
         print(running.admin, flush=True)
         while not select.select([sys.stdin], [], [], 0.1)[0]:
             made.age = time.time() - began
+
+
+class _Reading(fleet.Fleet):
+    """Reads a cgroup for each call that it shows."""
+
+    leaves: Sequence[CgroupDir] = ()
+
+    @override
+    async def calls(self, caller: Caller, *, everything: bool) -> Sequence[CallView]:
+        await asyncio.to_thread(lambda: [counters.read(leaf) for leaf in self.leaves])
+        return await super().calls(caller, everything=everything)
+
+
+def _leaves(top: Path) -> list[CgroupDir]:
+    made = []
+    for n in range(CALLS):
+        folder = top / f"c-{n}"
+        folder.mkdir(parents=True)
+        fill(folder)
+        (folder / "memory.peak").write_text("1048576\n")
+        (folder / "pids.events").write_text("max 0\n")
+        made.append(CgroupDir.open(folder))
+    return made
 
 
 async def _asking(size: tuple[int, int]) -> None:
