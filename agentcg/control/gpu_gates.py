@@ -5,6 +5,8 @@ beyond that, or without room, the process is killed, and told why.
 """
 
 import asyncio
+import contextlib
+import logging
 import time
 import weakref
 from dataclasses import replace
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from agentcg.gpu.gates import Gate
     from agentcg.gpu.uprobe import UprobeGuard
 
+log = logging.getLogger(__name__)
+
 _EVERY = 1.0
 
 
@@ -35,14 +39,21 @@ async def follow(core: Core, guard: "UprobeGuard") -> None:
     loop.add_reader(guard.fd, news.set)
     try:
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_EVERY):
                     await news.wait()
-            except TimeoutError:
-                await core.blocking(guard.scan)
-            # Cleared before it is read: what comes meanwhile sets it anew.
-            news.clear()
-            for gate in await core.blocking(guard.turn, time.monotonic()):
+            try:
+                if not news.is_set():
+                    await core.blocking(guard.scan)
+                # Cleared before it is read: what comes meanwhile sets it anew.
+                news.clear()
+                came = await core.blocking(guard.turn, time.monotonic())
+            except Exception:
+                # Who stands there waits for the next turn: without any it would wait for good.
+                log.exception("libcuda's gate: a turn failed; the daemon goes on")
+                await asyncio.sleep(_EVERY)
+                continue
+            for gate in came:
                 # Each counts on what the lease has, so one after another.
                 turn = turns.setdefault(next(iter(gate.leases), LeaseId("")), asyncio.Lock())
                 core.spawn(_answer(core, guard, gate, turn))
@@ -64,7 +75,7 @@ async def _decide(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
     needs, within = gate.asked + await _used(core, guard, gate, live), gate.at + GATE
     why = f"{units.format_bytes(needs)} is more than it asked for"
     if gate.killed:
-        why = "it went on without leave"
+        why = "nobody answered in time" if gate.late else "it went on without leave"
     elif needs <= lease.wish.memory:
         live.gpu_gates += 1
         try:

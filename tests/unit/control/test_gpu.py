@@ -1,10 +1,13 @@
 """What happens to leases becomes events; what this host has of GPUs."""
 
+import asyncio
+import os
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,7 +122,7 @@ async def test_who_stands_at_the_gate_gets_what_it_asked_for_first(
     assert call.killed_for is None
 
 
-@pytest.mark.parametrize("case", ["beyond", "no room", "without leave"])
+@pytest.mark.parametrize("case", ["beyond", "no room", "without leave", "late"])
 async def test_beyond_that_or_without_room_it_is_killed_and_told(
     core: Core, call: LiveCall, lessor: Lessor, told: list[Event], case: str
 ) -> None:
@@ -128,13 +131,42 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
     call.gpu_held = True  # by the watchdog, whose business it stays
     lessor.refuses = LimitError("no room") if case == "no room" else None
     asked = 9 * GIB if case == "beyond" else GATE.asked
-    gate = replace(GATE, asked=asked, killed=case == "without leave")
+    gate = replace(GATE, asked=asked, killed=case in {"without leave", "late"}, late=case == "late")
     await gpu_gates._decide(core, guard, gate)
     assert guard.denied == [gate]
     assert call.killed_for is Cause.GPU
     assert (call.gpu_held, call.gpu_gates) == (True, 0)
-    words = {"beyond": "12 GiB is more than it asked for", "no room": "(no room)"}
-    assert words.get(case, "(it went on without leave)") in told[-1].text
+    words = {
+        "beyond": "12 GiB is more than it asked for",
+        "no room": "(no room)",
+        "without leave": "(it went on without leave)",
+        "late": "(nobody answered in time)",
+    }
+    assert words[case] in told[-1].text
+
+
+async def test_a_turn_that_fails_is_not_the_last(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_gates, "_EVERY", 0.01)
+    turns, again = [OSError("no such file"), RuntimeError("a defect")], asyncio.Event()
+    read, write = os.pipe()
+
+    def turn(_now: float) -> list[Any]:
+        if turns:
+            raise turns.pop()
+        loop.call_soon_threadsafe(again.set)
+        return []
+
+    loop = asyncio.get_running_loop()
+    guard: Any = SimpleNamespace(fd=read, scan=lambda: None, turn=turn)
+    following = asyncio.create_task(gpu_gates.follow(core, guard))
+    async with asyncio.timeout(30):
+        await again.wait()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    os.close(read)
+    os.close(write)
 
 
 async def test_a_call_whose_child_is_killed_goes_on(
