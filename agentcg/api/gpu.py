@@ -6,14 +6,28 @@ from fastapi import APIRouter, Depends, Path
 
 from agentcg.api.controller import Role
 from agentcg.api.deps import TheCaller, TheController, serves
+from agentcg.errors import DeniedError
 from agentcg.model import ids
 from agentcg.model.gpu import GpuView, Lease, Program
 from agentcg.model.ids import LeaseId, ProgramId
 from agentcg.model.wire import ProgramName
 from agentcg.model.wire_gpu import LeaseBody, LeasePatchBody, ProgramBody
 
-router = APIRouter(prefix="/v1", tags=["gpu"])
 _INSIDE = serves(Role.ADMIN, Role.SESSION, Role.CALL)
+
+
+# Before anything is said of a body: who may not ask learns nothing of what one could.
+async def _inside(caller: TheCaller) -> None:
+    if caller.role is Role.NOBODY:
+        raise DeniedError("GPU memory is for calls: ask from within a session, or as administrator")
+
+
+async def _agent(caller: TheCaller) -> None:
+    if caller.role is Role.CALL:
+        raise DeniedError("of programs a session's agent tells, or the administrator; not a call")
+
+
+router = APIRouter(prefix="/v1", tags=["gpu"], dependencies=[Depends(_inside)])
 
 
 async def _lease(lease: Annotated[str, Path(max_length=63)]) -> LeaseId:
@@ -59,7 +73,11 @@ async def release(controller: TheController, caller: TheCaller, lease: TheLease)
     return await controller.release_lease(caller, lease)
 
 
-@router.post("/programs/{program}/events", openapi_extra=serves(Role.ADMIN, Role.SESSION))
+@router.post(
+    "/programs/{program}/events",
+    openapi_extra=serves(Role.ADMIN, Role.SESSION),
+    dependencies=[Depends(_agent)],
+)
 async def program(
     controller: TheController,
     caller: TheCaller,
