@@ -32,7 +32,7 @@ class Client:
     def __init__(self, socket: str | Path | None = None, *, timeout: float = wire.PATIENCE) -> None:
         """Use `socket`, else the administrator's if it is accessible, else the agents'."""
         self.socket = Path(socket) if socket is not None else wire.default_socket()
-        transport = httpx2.HTTPTransport(uds=str(self.socket))
+        transport = httpx2.HTTPTransport(uds=str(self.socket), limits=wire.pool())
         # No proxy of the environment may come between.
         self._http = httpx2.Client(
             transport=transport, base_url=wire.BASE, timeout=wire.limits(timeout), trust_env=False

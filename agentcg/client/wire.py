@@ -20,6 +20,9 @@ BASE = "http://agentcg"
 # Closing a call waits until it is gone, reclaim and reaper included.
 PATIENCE = 30.0
 CONNECT = 5.0
+# So long may a connection rest and be used again. The daemon hangs up after 5 s: a request just
+# then would be lost.
+RESTED = 2.0
 # Comments come every 15 seconds: after three missed ones the daemon is taken for dead.
 SILENCE = 45.0
 
@@ -39,6 +42,11 @@ def default_socket() -> Path:
 def limits(timeout: float) -> httpx2.Timeout:
     """How long to wait for an answer, in seconds; a connection is not waited for as long."""
     return httpx2.Timeout(timeout, connect=min(timeout, CONNECT))
+
+
+def pool() -> httpx2.Limits:
+    """How many connections a client has, and how long one may rest in between."""
+    return httpx2.Limits(max_keepalive_connections=16, keepalive_expiry=RESTED)
 
 
 def raise_problem(status: int, content: bytes) -> None:

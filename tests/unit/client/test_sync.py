@@ -5,6 +5,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from agentcg.api.gate import Gate, Link
+from agentcg.api.server import KEEP_ALIVE
 from agentcg.client import AsyncClient, Client, asks, wire
 from agentcg.errors import (
     AgentcgError,
@@ -124,6 +126,29 @@ def test_a_daemon_that_is_not_there_is_named(tmp_path: Path) -> None:
         pytest.raises(UnavailableError, match=r"sock: no daemon answers .*systemctl start"),
     ):
         client.host()
+
+
+def test_a_connection_that_rested_is_not_used_again(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links: list[Link] = []
+    admit = Gate.admit
+
+    def counted(gate: Gate, link: Link) -> None:
+        links.append(link)
+        admit(gate, link)
+
+    monkeypatch.setattr(Gate, "admit", counted)
+    for rested, connections in ((wire.RESTED, 1), (0.0, 3)):
+        monkeypatch.setattr(wire, "RESTED", rested)
+        with Client(server.agent) as client:
+            client.health()
+            client.health()
+        assert len(links) == connections
+
+
+def test_the_daemon_hangs_up_long_after_a_client_would_use_a_connection_again() -> None:
+    assert wire.RESTED <= KEEP_ALIVE / 2
 
 
 def test_the_agents_socket_is_the_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
