@@ -16,6 +16,10 @@
  *   [3..4]    how long the first text is
  * The first is stdin, or the command line; the second the answer.
  *
+ * With FUZZ_RUNC in the environment all are acg runc: the first text is its arguments, a line each,
+ * and what it finds if one of them is --process=/proc/self/fd/0. The runtime that it would become
+ * must get them all, in their order, and at most OPTIONS words more behind "exec".
+ *
  * Limits: time does not pass, so what deadlines do is not tried; test_hook.py does.
  */
 #include <errno.h>
@@ -33,15 +37,20 @@
 #define HEAD	5
 #define LINE	4000
 #define FLOOD	(300 * 1024)
+#define WORDS	140 /* more than acg runc looks at */
+#define OPTIONS	8
 
 int acg_main(int argc, char **argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len);
 int __wrap_lstat(const char *path, struct stat *st);
+int __wrap_stat(const char *path, struct stat *st);
 int __wrap_execvp(const char *program, char *const argv[]);
+int __wrap_execv(const char *program, char *const argv[]);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int ms);
 ssize_t __wrap_recv(int fd, void *data, size_t len, int flags);
+int __real_stat(const char *path, struct stat *st);
 int __real_poll(struct pollfd *fds, nfds_t n, int ms);
 ssize_t __real_recv(int fd, void *data, size_t len, int flags);
 
@@ -53,6 +62,10 @@ static struct {
 } now;
 
 static int said;
+static bool runc;
+static char *given[WORDS + 1]; /* acg runc's own name and arguments */
+static char *passed[WORDS + 1];
+static int given_count;
 
 int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
@@ -100,6 +113,41 @@ int __wrap_execvp(const char *program, char *const argv[])
 	return -1;
 }
 
+/* Each of the places where a runtime may be has one, which is not acg. */
+int __wrap_stat(const char *path, struct stat *st)
+{
+	const char *name = strrchr(path, '/');
+
+	if (!name || strcmp(name, "/runc"))
+		return __real_stat(path, st);
+	*st = (struct stat){ .st_ino = 1 };
+	return 0;
+}
+
+static bool same(char *const *a, char *const *b, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(a[i], b[i]))
+			return false;
+	return true;
+}
+
+int __wrap_execv(const char *program, char *const argv[])
+{
+	int more = -given_count, at = 1;
+
+	for (int i = 0; argv[i]; i++)
+		more++;
+	if (more < 0 || more > OPTIONS || strcmp(argv[0], program))
+		abort();
+	while (at < given_count && (!more || strcmp(given[at - 1], "exec")))
+		at++;
+	if (!same(argv + 1, given + 1, at - 1) || !same(argv + at + more, given + at, given_count - at))
+		abort();
+	errno = ENOENT;
+	return -1;
+}
+
 /* Sleeping is poll() on nothing. */
 int __wrap_poll(struct pollfd *fds, nfds_t n, int ms)
 {
@@ -114,6 +162,7 @@ ssize_t __wrap_recv(int fd, void *data, size_t len, int flags)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc, (void)argv;
+	runc = getenv("FUZZ_RUNC");
 	said = memfd_create("stdin", 0);
 	return said < 0 || dup2(said, STDIN_FILENO) < 0;
 }
@@ -123,6 +172,17 @@ static void say_to_stdin(const uint8_t *text, size_t len, bool flood)
 	if (ftruncate(said, flood ? FLOOD : 0) || lseek(said, 0, SEEK_SET) ||
 	    pwrite(said, text, len, 0) < 0)
 		abort();
+}
+
+static int become(char *lines)
+{
+	given[0] = (char *)(uintptr_t)"acg-runc";
+	given_count = 1;
+	while (lines && given_count < WORDS)
+		given[given_count++] = strsep(&lines, "\n");
+	given[given_count] = NULL;
+	memcpy(passed, given, sizeof(passed));
+	return acg_main(given_count, passed);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -147,18 +207,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	now.len = size - HEAD - len;
 	/* Few enough pieces: the head is looked for anew with each. */
 	now.piece = data[1] ? data[1] + now.len / 64 : SIZE_MAX;
-	now.gone = (data[0] & 4) || mode == 1;
+	now.gone = (data[0] & 4) || (!runc && mode == 1);
 	now.full = data[0] & 8;
 	now.connections = data[2] & 3;
 	now.other = -1;
 	clearenv();
-	say_to_stdin(data + HEAD, len, mode == 1);
+	say_to_stdin(data + HEAD, len, !runc && mode == 1);
 	len = len < LINE ? len : LINE;
 	memcpy(line, data + HEAD, len);
 	line[len] = '\0';
 	memcpy(argv, words[mode], (size_t)counts[mode] * sizeof(argv[0]));
-	status = acg_main(counts[mode], argv);
-	if (status < 0 || status > 255 || (mode < 2 && status))
+	status = runc ? become(line) : acg_main(counts[mode], argv);
+	if (status < 0 || status > 255 || (!runc && mode < 2 && status))
 		abort();
 	if (now.other >= 0)
 		close(now.other);
