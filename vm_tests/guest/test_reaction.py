@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agentcg.kernel import probe_bpf
+from tests.bench.kernel import reaction
 from vm_tests.guest.bed import MAX_DELAY, SLOTS, Bed, Leaf, bed, go
 from vm_tests.guest.sandbox import MIB, field, number, scale, until
 
@@ -106,18 +107,29 @@ TIMES = (
 )
 
 
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    """The governor over a pool of its own."""
+def needs_t1() -> None:
     found = {one.name: one for one in probe_bpf.mechanisms(Path("/sys"))}
     lacking = [found[name].detail for name in NEEDS if not found[name].works]
     if lacking:
         pytest.skip(lacking[0])
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """The governor over a pool of its own."""
+    needs_t1()
     FOLDER.mkdir(exist_ok=True)
     MUTEX.write_bytes(bytes(4096))
     with bed(tmp_path_factory.mktemp("log") / "verifier.log") as made:
         yield made
     MUTEX.unlink()
+
+
+# Before the pool of the others is there.
+def test_the_ramp_of_the_bench_is_held() -> None:
+    needs_t1()
+    found = reaction.grow("T1", reaction.WAYS["4 KiB pages"], 3.0)
+    assert (found["held"], found["over"] < 4 * MIB) == (True, True)
 
 
 @pytest.mark.parametrize("way", WAYS)

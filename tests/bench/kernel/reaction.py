@@ -88,11 +88,12 @@ def main() -> None:
     for run in range(order["runs"]):
         for way in random.sample(sorted(WAYS), len(WAYS)):
             for arm in random.sample(ARMS, len(ARMS)):
-                found = _run(arm, WAYS[way], order["seconds"])
+                found = grow(arm, WAYS[way], order["seconds"])
                 print(json.dumps({"run": run, "way": way, "arm": arm, **found}), flush=True)
 
 
-def _run(arm: str, way: Way, seconds: float) -> dict[str, Any]:
+def grow(arm: str, way: Way, seconds: float) -> dict[str, Any]:
+    """Let memory grow that way until that arm holds it; a row of figures."""
     with tempfile.NamedTemporaryFile(dir="/root") as log, _place(arm) as (place, bound):
         log.write(bytes(8 * _BATCHES * way.threads))
         log.flush()
@@ -118,13 +119,12 @@ def _run(arm: str, way: Way, seconds: float) -> dict[str, Any]:
 @contextlib.contextmanager
 def _place(arm: str) -> "Iterator[tuple[Path, contextlib.AbstractContextManager[None]]]":
     """A cgroup in the pool, and what sets the pool's end to ROOM from when it is entered."""
-    place = ROOT / "ramp"
     if arm == "T1":
         with bed(Path("/root/verifier.log")) as pool:
-            pool.call(place.name, priority=-100)
-            yield place, _bound(lambda: pool.room(ROOM))
+            yield pool.call("ramp", priority=-100).path, _bound(lambda: pool.room(ROOM))
         return
     with bare():
+        place = ROOT / "ramp"
         place.mkdir()
         yield place, _looped(place) if arm == "PSI loop" else _bound(lambda: _hold(place, ROOM))
 
