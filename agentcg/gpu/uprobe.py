@@ -70,13 +70,8 @@ class UprobeGuard:
         try:
             with ExitStack() as tried:
                 self._attached(tried, (libcuda.PLAIN,))  # detaching from all takes seconds
-        except BpfError as error:
-            hint = probe_bpf.forbidden(Path("/sys")) if error.errno == errno.EPERM else ""
-            return error.message + hint
-        except AgentcgError as error:
-            return error.message
-        except OSError as error:
-            return str(error)
+        except (AgentcgError, OSError) as error:
+            return probe_bpf.in_words(error)
         return None
 
     def start(self) -> None:
