@@ -22,7 +22,7 @@ from pathlib import Path
 from agentcg.errors import AgentcgError, BadValueError, BpfError, UnavailableError
 from agentcg.gpu import libcuda
 from agentcg.gpu.gates import Gate, Leaf, kill_asker
-from agentcg.kernel import probe_bpf, procfs
+from agentcg.kernel import probe_bpf, probe_uretprobe, procfs
 from agentcg.kernel.bpf_map import RingBuffer
 from agentcg.kernel.bpf_object import Object, shipped
 from agentcg.kernel.bpf_records import (
@@ -63,11 +63,11 @@ class UprobeGuard:
         """Load it, and attach it for a moment."""
         if self._open is not None:
             return None
-        host = os.uname()
-        reason = libcuda.lethal(host.release, host.machine) or libcuda.problem(self._libraries)
-        if reason is not None:
-            return reason
         try:
+            # Before the host's own library is probed, which could kill who uses it.
+            reason = libcuda.problem(self._libraries) or probe_uretprobe.trouble()
+            if reason is not None:
+                return reason
             with ExitStack() as tried:
                 self._attached(tried, (libcuda.PLAIN,))  # detaching from all takes seconds
         except (AgentcgError, OSError) as error:
