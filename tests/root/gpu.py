@@ -1,15 +1,11 @@
-"""What the tests of the GPU guards share: a bpf file system, a lease, a command in a cgroup."""
+"""What the tests of the GPU guards share: a lease, what is charged to it, and its gate."""
 
 import select
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 from agentcg.gpu.gates import Gate
 from agentcg.gpu.uprobe import UprobeGuard
-from agentcg.kernel.bpffs import Pins
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GpuWish, Lease, LeaseId, LeaseState
 from agentcg.model.ids import CallId, SessionId
@@ -28,18 +24,6 @@ PAIRS = [
     ("cuArray3DCreate_v2", "cuArrayDestroy"),
 ]
 MIB = 1 << 20
-
-
-@contextmanager
-def pins_in(folder: Path) -> Iterator[Pins]:
-    """A bpf file system of our own, in the mount namespace that `tools/in-cgroup` made."""
-    base = folder / "bpf"
-    base.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "bpf", base], check=True)
-    try:
-        yield Pins(base / "agentcg")
-    finally:
-        subprocess.run(["umount", base], check=True)
 
 
 def lease(size: int = 0, name: str = "g-1") -> Lease:
