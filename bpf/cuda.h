@@ -84,6 +84,7 @@ static __always_inline __u64 rounded(__u64 size, __u32 space)
 /* All of it, or nothing. Nothing also where too many others change it: a gate asks again. */
 static __always_inline bool charge(struct gpu_account *account, __u64 size)
 {
+	__sync_fetch_and_add(&account->changes, 1);
 	for (int n = 0; n < TRIES; n++) {
 		__u64 used = *(volatile __u64 *)&account->used;
 		__u64 quota = *(volatile __u64 *)&account->quota;
@@ -105,6 +106,7 @@ static __always_inline void uncharge(__u64 lease, __u64 size)
 
 	if (!account || !size)
 		return;
+	__sync_fetch_and_add(&account->changes, 1);
 	for (int n = 0; n < TRIES; n++) {
 		__u64 used = *(volatile __u64 *)&account->used;
 		/* The account may be younger than what is given back. */
