@@ -136,7 +136,7 @@ static __always_inline int give(struct pt_regs *context, __u32 space)
 	call.note = *held;
 	call.listed = space != HANDLE; /* whose note its mappings need until it is gone */
 	if (!bpf_map_update_elem(&calls, &thread, &call, BPF_ANY) && call.listed &&
-	    bpf_map_delete_elem(&allocations, &which))
+	    !unnote(&which, call.lease))
 		bpf_map_delete_elem(&calls, &thread); /* another thread gives it back */
 	return 0;
 }
@@ -236,7 +236,7 @@ int returned(struct pt_regs *context)
 	} else if (call.what == GIVE && call.listed) {
 		if (!failed)
 			uncharge(call.note.lease, call.note.size);
-		else if (bpf_map_update_elem(&allocations, &which, &call.note, BPF_NOEXIST))
+		else if (!note(&which, &call.note))
 			unlist(which.process, call.note.size);
 	} else if (call.what == MAP && failed) {
 		unpinned(call.note.handle, call.note.born, which.process);

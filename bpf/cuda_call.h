@@ -226,7 +226,7 @@ static __always_inline void taken(struct call *call, struct gpu_account *account
 		return;
 	}
 	replaced(which);
-	if (bpf_map_update_elem(&allocations, which, &held, BPF_ANY))
+	if (!note(which, &held))
 		unlist(which->process, held.size);
 }
 
@@ -256,7 +256,8 @@ static __always_inline void retained(struct call *call, struct allocation *owner
 static __always_inline void mapped(struct call *call, struct allocation *which)
 {
 	unmapped(which);
-	bpf_map_update_elem(&allocations, which, &call->note, BPF_ANY);
+	call->note.lease = call->lease;
+	note(which, &call->note);
 }
 
 #endif

@@ -170,6 +170,7 @@ struct gpu_account {
 	__u64 killed; /* processes that went on all the same, or that nobody could be told of */
 	__u64 before; /* of `used`: what was there before, which no call is charged for */
 	__u64 changes; /* of what calls are charged: counted before they are made */
+	__s64 notes; /* of allocations; below 0 where the account is younger than they are */
 };
 
 enum gpu_event_kind {
