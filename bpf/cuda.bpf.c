@@ -28,6 +28,9 @@
  *
  * Sizes are charged as the driver rounds them: up to 2 MiB above 1 MiB, to 512 bytes below, arrays to 64 KiB.
  *
+ * What was taken before, no probe saw. The daemon finds it from the driver's word and has it counted (`before`,
+ * `correct`); `changes` tells it whether a reading and the account are of one time.
+ *
  * Worked example. Lease 44 has a quota of 250; its process allocates 100 three times.
  *
  *   alloc 100   used 100       returns address A: allocations[A] = 100
@@ -53,7 +56,7 @@
  *   ends, or a number is given out anew. At a process's end it is uncharged a little before the driver frees.
  * - A thread may change what it describes (a location, an array) between the probe's look and the driver's.
  */
-#include "cuda_call.h"
+#include "cuda_daemon.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -133,7 +136,7 @@ static __always_inline int give(struct pt_regs *context, __u32 space)
 	call.note = *held;
 	call.listed = space != HANDLE; /* whose note its mappings need until it is gone */
 	if (!bpf_map_update_elem(&calls, &thread, &call, BPF_ANY) && call.listed &&
-	    bpf_map_delete_elem(&allocations, &which))
+	    !unnote(&which, call.lease))
 		bpf_map_delete_elem(&calls, &thread); /* another thread gives it back */
 	return 0;
 }
@@ -233,7 +236,7 @@ int returned(struct pt_regs *context)
 	} else if (call.what == GIVE && call.listed) {
 		if (!failed)
 			uncharge(call.note.lease, call.note.size);
-		else if (bpf_map_update_elem(&allocations, &which, &call.note, BPF_NOEXIST))
+		else if (!note(&which, &call.note))
 			unlist(which.process, call.note.size);
 	} else if (call.what == MAP && failed) {
 		unpinned(call.note.handle, call.note.born, which.process);
@@ -267,27 +270,5 @@ int BPF_PROG(ended, struct task_struct *task)
 	bpf_map_delete_elem(&calls, &thread);
 	if (last)
 		drop_process(id);
-	return 0;
-}
-
-/* Run by the daemon: sets a quota, and lets a gated call through if it fits now. */
-SEC("syscall")
-int decide(struct gpu_verdict *verdict)
-{
-	__u64 lease = verdict->lease, thread = verdict->thread;
-	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
-	struct call *call;
-
-	if (!account)
-		return -ENOENT;
-	account->quota = verdict->quota;
-	if (!thread)
-		return 0;
-	call = bpf_map_lookup_elem(&calls, &thread);
-	if (!call || call->gate != verdict->gate || call->state != GATED)
-		return -ESRCH;
-	if (!charge(account, call->size))
-		return -ENOSPC;
-	call->state = PASSED;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #define PROCESSES 16384
 #define THREADS 16384
 #define ALLOCATIONS 131072
+#define NOTES (ALLOCATIONS / 4) /* of allocations, of one lease */
 #define TRIES 32 /* to change a number that others change too */
 
 /* Which numbers name an allocation: an address and a handle may be equal. */
@@ -84,6 +85,7 @@ static __always_inline __u64 rounded(__u64 size, __u32 space)
 /* All of it, or nothing. Nothing also where too many others change it: a gate asks again. */
 static __always_inline bool charge(struct gpu_account *account, __u64 size)
 {
+	__sync_fetch_and_add(&account->changes, 1);
 	for (int n = 0; n < TRIES; n++) {
 		__u64 used = *(volatile __u64 *)&account->used;
 		__u64 quota = *(volatile __u64 *)&account->quota;
@@ -105,6 +107,7 @@ static __always_inline void uncharge(__u64 lease, __u64 size)
 
 	if (!account || !size)
 		return;
+	__sync_fetch_and_add(&account->changes, 1);
 	for (int n = 0; n < TRIES; n++) {
 		__u64 used = *(volatile __u64 *)&account->used;
 		/* The account may be younger than what is given back. */
@@ -124,15 +127,46 @@ static __always_inline void unlist(__u32 id, __u64 size)
 		__sync_fetch_and_add(&process->unlisted, size);
 }
 
+/* Of one lease not too many, as the room is for all. */
+static __always_inline bool note(struct allocation *which, struct held *held)
+{
+	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &held->lease);
+
+	if (account && account->notes >= NOTES)
+		return false;
+	if (bpf_map_update_elem(&allocations, which, held, BPF_NOEXIST))
+		return false;
+	if (account)
+		__sync_fetch_and_add(&account->notes, 1);
+	return true;
+}
+
+/* False where another took it away. */
+static __always_inline bool unnote(struct allocation *which, __u64 lease)
+{
+	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
+
+	if (bpf_map_delete_elem(&allocations, which))
+		return false;
+	if (account)
+		__sync_fetch_and_add(&account->notes, -1);
+	return true;
+}
+
 /* A number that is given out anew names nothing else by now: a context's end frees without a call. */
 static __always_inline void replaced(struct allocation *which)
 {
-	struct held *old = bpf_map_lookup_elem(&allocations, which);
+	struct held *there = bpf_map_lookup_elem(&allocations, which), old;
 
-	if (old && old->mappings)
-		unlist(which->process, old->size);
-	else if (old)
-		uncharge(old->lease, old->size);
+	if (!there)
+		return;
+	old = *there;
+	if (!unnote(which, old.lease))
+		return;
+	if (old.mappings)
+		unlist(which->process, old.size);
+	else
+		uncharge(old.lease, old.size);
 }
 
 /* The HANDLE of a call, unless its number names another by now. */
@@ -149,7 +183,7 @@ static __always_inline void gone(struct held *held, struct allocation *owner)
 	__u64 lease = held->lease, size = held->size;
 
 	/* Of several who see the last go, one takes the note away. */
-	if (!held->mappings && !held->references && !bpf_map_delete_elem(&allocations, owner))
+	if (!held->mappings && !held->references && unnote(owner, lease))
 		uncharge(lease, size);
 }
 
@@ -167,14 +201,13 @@ static __always_inline void unpinned(__u64 handle, __u64 born, __u32 process)
 static __always_inline void unmapped(struct allocation *which)
 {
 	struct held *there = bpf_map_lookup_elem(&allocations, which);
-	__u64 handle, born;
+	struct held old;
 
 	if (!there)
 		return;
-	handle = there->handle;
-	born = there->born;
-	if (!bpf_map_delete_elem(&allocations, which))
-		unpinned(handle, born, which->process);
+	old = *there;
+	if (unnote(which, old.lease))
+		unpinned(old.handle, old.born, which->process);
 }
 
 static long drop_one(void *map, struct allocation *which, struct held *held, __u32 *process)
@@ -182,7 +215,7 @@ static long drop_one(void *map, struct allocation *which, struct held *held, __u
 	if (which->process == *process) {
 		if (which->space != MAPPING)
 			uncharge(held->lease, held->size);
-		bpf_map_delete_elem(&allocations, which);
+		unnote(which, held->lease);
 	}
 	return 0;
 }

@@ -9,6 +9,7 @@
 #define SIGSTOP 19
 #define ENOENT 2
 #define ESRCH 3
+#define EAGAIN 11
 #define ENOSPC 28
 #define ON_DEVICE 1	   /* CU_MEM_LOCATION_TYPE_DEVICE */
 #define LOCATION 8	   /* of it in CUmemAllocationProp */
@@ -55,6 +56,7 @@ __u64 births;
 /* So that the type information, which Python's copies are checked by, has the whole structs. */
 const struct gpu_event *type_of_gpu_event __attribute__((unused));
 const struct gpu_verdict *type_of_gpu_verdict __attribute__((unused));
+const struct gpu_before *type_of_gpu_before __attribute__((unused));
 
 struct pt_regs;
 struct pt_regs___x86 {
@@ -224,7 +226,7 @@ static __always_inline void taken(struct call *call, struct gpu_account *account
 		return;
 	}
 	replaced(which);
-	if (bpf_map_update_elem(&allocations, which, &held, BPF_ANY))
+	if (!note(which, &held))
 		unlist(which->process, held.size);
 }
 
@@ -254,7 +256,8 @@ static __always_inline void retained(struct call *call, struct allocation *owner
 static __always_inline void mapped(struct call *call, struct allocation *which)
 {
 	unmapped(which);
-	bpf_map_update_elem(&allocations, which, &call->note, BPF_ANY);
+	call->note.lease = call->lease;
+	note(which, &call->note);
 }
 
 #endif

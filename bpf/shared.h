@@ -168,6 +168,9 @@ struct gpu_account {
 	__u64 peak;
 	__u64 gated;  /* calls that did not fit */
 	__u64 killed; /* processes that went on all the same, or that nobody could be told of */
+	__u64 before; /* of `used`: what was there before, which no call is charged for */
+	__u64 changes; /* of what calls are charged: counted before they are made */
+	__s64 notes; /* of allocations; below 0 where the account is younger than they are */
 };
 
 enum gpu_event_kind {
@@ -194,6 +197,12 @@ struct gpu_verdict {
 	__u64 quota;
 	__u64 thread;
 	__u64 gate;
+};
+
+/* What the program `correct` is run with. */
+struct gpu_before {
+	__u64 lease;
+	__u64 before;
 };
 
 #endif

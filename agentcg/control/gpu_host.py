@@ -1,6 +1,7 @@
 """What this host has of GPUs, found once: devices, what can hold leases, the engine. It blocks."""
 
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -11,6 +12,7 @@ from agentcg.gpu.engine import Engine
 from agentcg.gpu.guard import GpuGuard
 from agentcg.gpu.imaginary import Imaginary
 from agentcg.gpu.ladder import Ladder
+from agentcg.gpu.overuse import uses
 from agentcg.gpu.watchdog import Finding, Watchdog
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GpuReading, GuardKind, Lease
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 # A call at the gate of libcuda is denied after so long: the engine has made room by then, or not.
 GATE = 30.0
 Hear = Callable[[Finding], object]
+Correct = Callable[[Mapping[int, int], float], None]  # what leaves use, by a driver asked then
 _ORDER = tuple(GuardKind)  # weakest first
 
 
@@ -77,11 +80,16 @@ class Watched:
     watchdog: Watchdog
     now: Callable[[], float]
     hear: Hear
+    correct: Correct
 
     def read(self) -> tuple[GpuReading, ...]:
         """Read, and act on what is read."""
+        begun = time.monotonic()
         readings = self.device.read()
-        for finding in self.watchdog.look(readings, self.now()):
+        findings = self.watchdog.look(readings, self.now())
+        if all(one.attributed for one in readings):
+            self.correct(uses(one.share for one in findings), begun)
+        for finding in findings:
             self.hear(finding)
         return readings
 
@@ -143,8 +151,9 @@ def find(
     from agentcg.gpu.uprobe import UprobeGuard
     from agentcg.kernel.bpffs import Pins
 
-    device, guards = _device(settings, root, pool, now, hear)
     uprobe, gate = UprobeGuard(libcuda.installed(), timeout=GATE), None
+    watched = partial(Watched, now=now, hear=hear, correct=uprobe.correct)
+    device, guards = _device(settings, root, pool, watched)
     guards[GuardKind.UPROBE] = uprobe
     try:
         gate = guards[GuardKind.DEVICE] = DeviceGate(pool, Pins())
@@ -197,8 +206,7 @@ def _device(
     settings: Gpu,
     root: CgroupDir,
     pool: CgroupDir,
-    now: Callable[[], float],
-    hear: Hear,
+    watched: Callable[[DeviceReader, Watchdog], Watched],
 ) -> tuple[DeviceReader, dict[GuardKind, GpuGuard | str]]:
     # Imported late: nvidia-ml-py is 10 000 lines, and most hosts have no GPU.
     from agentcg.gpu.driver import DriverLimits
@@ -215,7 +223,7 @@ def _device(
             return Absent(e.message), lacking
         return Imaginary(settings.imaginary), lacking
     watchdog = Watchdog(nvml, root, settings.grace)
-    return Watched(nvml, watchdog, now, hear), {
+    return watched(nvml, watchdog), {
         GuardKind.NVML: watchdog,
         GuardKind.DRIVER: DriverLimits(nvml, pool),
     }

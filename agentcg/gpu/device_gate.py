@@ -5,7 +5,6 @@ it away. What is open stays open; the bytes of a lease are another guard's busin
 """
 
 import contextlib
-import errno
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -57,13 +56,8 @@ class DeviceGate:
                 return "no NVIDIA device in /proc/devices: its driver is not loaded"
             with Object.open(shipped(SET)) as one:
                 one.load()
-        except BpfError as error:
-            hint = probe_bpf.forbidden(Path("/sys")) if error.errno == errno.EPERM else ""
-            return error.message + hint
-        except AgentcgError as error:
-            return error.message
-        except OSError as error:
-            return str(error)
+        except (AgentcgError, OSError) as error:
+            return probe_bpf.in_words(error)
         return None
 
     def start(self, leased: Collection[int]) -> None:

@@ -1,7 +1,6 @@
 """The files that are libcuda, and the programs of bpf/cuda.bpf.c on their functions."""
 
 import os
-import re
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -162,22 +161,6 @@ def problem(paths: Sequence[Path]) -> str | None:
         except (AgentcgError, OSError) as error:
             reasons.append(str(error))
     return "; ".join(reasons) or f"no {_NAME}.1 here: install the NVIDIA driver"
-
-
-def lethal(release: str, machine: str) -> str | None:
-    """Why probes at returns would kill sandboxed programs on this kernel; None if they would not.
-
-    From Linux 6.11 they make a system call on x86-64, which a program's seccomp filter refused
-    until 6.14, 6.13.3 and 6.12.14.
-    """
-    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release)
-    if found is None or machine != "x86_64":
-        return None
-    major, minor, patch = (int(one or 0) for one in found.groups())
-    mended = {(6, 12): (6, 12, 14), (6, 13): (6, 13, 3)}.get((major, minor), (6, 14, 0))
-    if not (6, 11, 0) <= (major, minor, patch) < mended:
-        return None
-    return f"Linux {release}: probes at returns kill programs with a seccomp filter before 6.14"
 
 
 def _detach(links: list[Link]) -> None:

@@ -61,6 +61,16 @@ def acts(
     return {leaf: _act(theirs, stopped.get(leaf), now, grace) for leaf, theirs in by_leaf.items()}
 
 
+def uses(shares: Iterable[Share]) -> dict[int, int]:
+    """What leaves use of all devices together, of those of which that is known in full."""
+    found: dict[int, int | None] = {}
+    for share in shares:
+        before = found.get(share.leaf, 0)
+        unknown = before is None or share.used is None
+        found[share.leaf] = None if unknown else (before or 0) + share.known
+    return {leaf: used for leaf, used in found.items() if used is not None}
+
+
 def _act(shares: list[Share], since: float | None, now: float, grace: float) -> Act:
     over = [share for share in shares if share.over]
     if any(share.ended for share in over):

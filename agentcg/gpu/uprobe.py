@@ -5,24 +5,25 @@ started the guard waits for `fd`, then and at least each second runs `turn`, and
 with more bytes lets go on what fits now, `deny` kills. What is not answered in time is denied.
 
 Nothing is pinned: with the daemon go the probes and the account, and a lease begins with the bytes
-that were last seen used. Who waited then is known by a mark on its leaf, and killed.
+that were last seen used, until the driver tells what its processes have (`correct`). Who waited
+then is known by a mark on its leaf, and killed.
 """
 
-import errno
 import functools
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from agentcg.errors import AgentcgError, BadValueError, BpfError, UnavailableError
+from agentcg.errors import AgentcgError, BadValueError, UnavailableError
 from agentcg.gpu import libcuda
+from agentcg.gpu.accounts import Accounts
 from agentcg.gpu.gates import Gate, Leaf, kill_asker
-from agentcg.kernel import probe_bpf, procfs
+from agentcg.kernel import probe_bpf, probe_uretprobe, procfs
 from agentcg.kernel.bpf_map import RingBuffer
 from agentcg.kernel.bpf_object import Object, shipped
 from agentcg.kernel.bpf_records import (
@@ -30,7 +31,6 @@ from agentcg.kernel.bpf_records import (
     SECOND,
     GpuAccount,
     GpuEventRecord,
-    GpuVerdictRecord,
 )
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.patience import Patience
@@ -63,20 +63,15 @@ class UprobeGuard:
         """Load it, and attach it for a moment."""
         if self._open is not None:
             return None
-        host = os.uname()
-        reason = libcuda.lethal(host.release, host.machine) or libcuda.problem(self._libraries)
-        if reason is not None:
-            return reason
         try:
+            # Before the host's own library is probed, which could kill who uses it.
+            reason = libcuda.problem(self._libraries) or probe_uretprobe.trouble()
+            if reason is not None:
+                return reason
             with ExitStack() as tried:
                 self._attached(tried, (libcuda.PLAIN,))  # detaching from all takes seconds
-        except BpfError as error:
-            hint = probe_bpf.forbidden(Path("/sys")) if error.errno == errno.EPERM else ""
-            return error.message + hint
-        except AgentcgError as error:
-            return error.message
-        except OSError as error:
-            return str(error)
+        except (AgentcgError, OSError) as error:
+            return probe_bpf.in_words(error)
         return None
 
     def start(self) -> None:
@@ -88,8 +83,7 @@ class UprobeGuard:
         with ExitStack() as stack:
             last = stack.enter_context(ExitStack())  # who is stopped is heard of until all is off
             one, self._probed = self._attached(stack, libcuda.FUNCTIONS)
-            self._accounts = stack.enter_context(one.map("accounts"))
-            self._decide = stack.enter_context(one.program("decide").command())
+            self._accounts = Accounts(one, stack)
             with one.map("gpu_events") as events:
                 self._ring = last.enter_context(RingBuffer(events, self._heard))
             last.callback(self._ring.consume)
@@ -103,7 +97,8 @@ class UprobeGuard:
     def turn(self, now: float) -> list[Gate]:
         """Freeze where a call waits, deny who waited too long; what is new. `now` is monotonic.
 
-        Who is denied is new once more, as `late`.
+        Who is denied is new once more, as `late`. Where more was taken before the probes were there
+        than may be now, the driver is read once more before one is new.
         """
         with self._lock:
             self._need()
@@ -115,10 +110,14 @@ class UprobeGuard:
                 leaf.freeze()
                 self._settle(leaf, end)  # there may be more than when it came to the door
                 late += self._overdue(leaf, now)
-            waiting = {number for leaf in self._leaves.values() for number in leaf.gates}
-            new = [gate for gate in self._new if gate.killed or gate.number in waiting]
-            self._new.clear()
-            return new + late
+            waiting = {number: key for key, leaf in self._leaves.items() for number in leaf.gates}
+            came = [gate for gate in self._new if gate.killed or gate.number in waiting]
+            self._new = [
+                gate
+                for gate in came
+                if not gate.killed and self._accounts.unsure(waiting[gate.number], gate, now)
+            ]
+            return [gate for gate in came if gate not in self._new] + late
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
         """Set the leaf's quota; who waits and fits now goes on, those first that came first."""
@@ -127,8 +126,7 @@ class UprobeGuard:
             known = self._leaves.get(leaf.id)
             if known is None:
                 known = Leaf(leaf)
-                account = GpuAccount(quota=lease.bytes, used=lease.used or 0)
-                self._accounts.update(_key(leaf.id), bytes(account))
+                self._accounts.begin(leaf.id, lease.bytes, lease.used or 0)
                 self._leaves[leaf.id] = known
             known.leases[lease.id] = lease
             self._set(known)
@@ -155,7 +153,7 @@ class UprobeGuard:
                 if known.leases:
                     self._set(known)
                     return
-            self._accounts.delete(_key(leaf.id))
+            self._accounts.end(leaf.id)
             self._ring.consume()
             self._drop(self._leaves.pop(leaf.id, None))
             self._told.discard(leaf.id)
@@ -164,8 +162,13 @@ class UprobeGuard:
     def account(self, leaf: CgroupDir) -> GpuAccount | None:
         """What its processes have, and had; None without a lease."""
         self._need()
-        raw = self._accounts.lookup(_key(leaf.id))
-        return None if raw is None else GpuAccount.from_buffer_copy(raw)
+        return self._accounts.get(leaf.id)
+
+    def correct(self, uses: Mapping[int, int], begun: float) -> None:
+        """Take in what the driver, asked at this monotonic time, tells that leaves use, by id."""
+        with self._lock:
+            if self._open is not None:
+                self._accounts.correct(uses, begun)
 
     def scan(self, leaf: int | None = None) -> None:
         """Watch the copies of the library that processes of leases, or of one, have mapped."""
@@ -184,8 +187,7 @@ class UprobeGuard:
             stack, self._open = self._open, None
             if stack is None:
                 return
-            for key in self._accounts.keys():  # noqa: SIM118 - of the kernel's
-                self._accounts.delete(key)  # the probes stop nobody from here on
+            self._accounts.close()  # the probes stop nobody from here on
             self._ring.consume()
             for leaf in self._leaves.values():
                 self._drop(leaf)
@@ -214,7 +216,7 @@ class UprobeGuard:
             raise UnavailableError("libcuda is not watched: start the guard first")
 
     def _set(self, leaf: Leaf) -> None:
-        self._decide.run(bytes(GpuVerdictRecord(lease=leaf.cgroup.id, quota=leaf.quota)))
+        self._accounts.set(leaf.cgroup.id, leaf.quota)
         self._settle(leaf, time.monotonic() + _STILL)
 
     def _settle(self, leaf: Leaf, end: float) -> None:
@@ -226,7 +228,8 @@ class UprobeGuard:
             return  # the next turn sees to it
         self._ring.consume()
         for gate in sorted(leaf.gates.values(), key=lambda one: one.number):
-            self._pass(leaf, gate)
+            if self._accounts.lets(leaf.cgroup.id, leaf.quota, gate):
+                leaf.passed(gate)
 
     def _overdue(self, leaf: Leaf, now: float) -> list[Gate]:
         """Deny who waited too long; and who has no number here, whom nobody could let go on."""
@@ -246,15 +249,6 @@ class UprobeGuard:
                 if whose not in self._told:
                     self._told.add(whose)
                     log.warning("a copy of libcuda goes unwatched: %s", error)
-
-    def _pass(self, leaf: Leaf, gate: Gate) -> None:
-        words = (leaf.cgroup.id, leaf.quota, gate.thread, gate.number)
-        try:
-            self._decide.run(bytes(GpuVerdictRecord(*words)))
-        except BpfError as error:
-            if error.errno != errno.ESRCH:  # it does not fit, and waits on
-                return
-        leaf.passed(gate)
 
     def _drop(self, leaf: Leaf | None) -> None:
         if leaf is None:
@@ -287,7 +281,3 @@ class UprobeGuard:
         else:
             leaf.add(gate)
         self._new.append(gate)
-
-
-def _key(cgroup_id: int) -> bytes:
-    return cgroup_id.to_bytes(8, "little")

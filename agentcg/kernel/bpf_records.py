@@ -181,6 +181,9 @@ class GpuAccount(ctypes.Structure):
         ("peak", _U64),
         ("gated", _U64),
         ("killed", _U64),
+        ("before", _U64),
+        ("changes", _U64),
+        ("notes", ctypes.c_int64),
     )
 
 
@@ -212,4 +215,13 @@ class GpuVerdictRecord(ctypes.Structure):
         ("quota", _U64),
         ("thread", _U64),
         ("gate", _U64),
+    )
+
+
+class GpuBeforeRecord(ctypes.Structure):
+    """struct gpu_before: what the program `correct` is run with."""
+
+    _fields_ = (
+        ("lease", _U64),
+        ("before", _U64),
     )

@@ -1,7 +1,7 @@
 """NVIDIA's management library (NVML) by nvidia-ml-py: devices, their users, the driver's limits.
 
 A call asks the driver and hangs as long as that does: make it in a thread that nothing else waits
-for (kernel/patience.py). Pids are those of the initial pid namespace, or what an older driver took
+for (control/bounded.py). Pids are those of the initial pid namespace, or what an older driver took
 for that: believe them there only.
 """
 

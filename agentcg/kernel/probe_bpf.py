@@ -69,18 +69,20 @@ def _tried(name: str, sys: Path) -> Mechanism:
             tried.load()
             if name in _ATTACHED:
                 tried.program(_ATTACHED[name]).attach().close()
-    except BpfError as error:
-        hint = forbidden(sys) if error.errno == errno.EPERM else ""
-        return Mechanism(name, works=False, detail=error.message + hint)
-    except AgentcgError as error:
-        return Mechanism(name, works=False, detail=error.message)
-    except OSError as error:
-        return Mechanism(name, works=False, detail=str(error))
+    except (AgentcgError, OSError) as error:
+        return Mechanism(name, works=False, detail=in_words(error, sys))
     return Mechanism(name, works=True, detail=f"{known} (libbpf {libbpf.version()})")
 
 
-def forbidden(sys: Path) -> str:
-    """What the kernel wants of who may not load a program, to be put behind its refusal."""
+def in_words(error: AgentcgError | OSError, sys: Path = Path("/sys")) -> str:
+    """Why something of BPF cannot be had, with what the kernel wants of whom it refuses it."""
+    if not isinstance(error, AgentcgError):
+        return str(error)
+    refused = isinstance(error, BpfError) and error.errno == errno.EPERM
+    return error.message + (_forbidden(sys) if refused else "")
+
+
+def _forbidden(sys: Path) -> str:
     try:
         lockdown = (sys / "kernel/security/lockdown").read_text().strip()
     except OSError:

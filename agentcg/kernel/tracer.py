@@ -11,7 +11,6 @@ import shlex
 import socket
 import struct
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Self
 
 from agentcg import native
@@ -83,7 +82,7 @@ class Tracer:
             except BpfError as error:
                 if error.errno != errno.EPERM:
                     raise
-                raise DeniedError(f"{error.message}{probe_bpf.forbidden(Path('/sys'))}") from error
+                raise DeniedError(probe_bpf.in_words(error)) from error
             self._lost = stack.enter_context(one.map("lost"))
             self._counts = stack.enter_context(one.map("syscall_counts"))
             with one.map("traced_events") as events:

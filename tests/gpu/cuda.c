@@ -20,7 +20,7 @@ typedef struct { size_t width, height; unsigned int format, channels; } CUDA_ARR
 typedef struct { size_t width, height, depth; unsigned int format, channels, flags; } CUDA_ARRAY3D_DESCRIPTOR;
 
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NOT_FOUND = 500 };
-enum { MOST = 4096, PER_THREAD = 2, PITCH = 512, ARRAY = 65536 };
+enum { MOST = 40000, PER_THREAD = 2, PITCH = 512, ARRAY = 65536 };
 
 struct device { _Atomic uint64_t total, used, peak, taken; };
 struct block { uint64_t number, size; int mappings, released, retained; uint64_t owner; };

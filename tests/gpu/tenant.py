@@ -3,7 +3,8 @@
 FORM is how it comes by a function: `dlsym` by the library's name (LD_LIBRARY_PATH), `proc` by
 cuGetProcAddress, `path` by the library's absolute path. Each line is `take HOW BYTES`, `give HOW
 NUMBER`, `map NUMBER BYTES`, `unmap NUMBER`, `retain NUMBER`, `reset`, `threads COUNT BYTES`,
-`fork BYTES`, `signals PID` or `pairs COUNT BYTES`; each answer is one line: a number, or
+`fork BYTES`, `signals PID`,
+`pairs COUNT BYTES` or `many COUNT BYTES`; each answer is one line: a number, or
 `error CODE`.
 """
 
@@ -100,6 +101,11 @@ def pairs(count: int, size: int) -> int:
     return time.perf_counter_ns() - begun
 
 
+def many(count: int, size: int) -> int:
+    """Take so often, and keep all; how many it got."""
+    return sum(take("cuMemAlloc_v2", size) > 0 for _ in range(count))
+
+
 def main() -> None:
     """Do as each line says."""
     assert LIB.cuInit(0) == SUCCESS
@@ -126,6 +132,7 @@ def main() -> None:
                 "fork": fork,
                 "signals": signals,
                 "pairs": pairs,
+                "many": many,
             }
             answer = doing[what](*map(int, words))
         print(f"error {-answer}" if answer < 0 else answer, flush=True)

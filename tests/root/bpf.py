@@ -1,15 +1,19 @@
-"""The object that the tests of the loader load, and what makes it count."""
+"""The object that the tests of the loader load, what makes it count, and where it is pinned."""
 
 import os
 import struct
+import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from agentcg.kernel import probe_bpf
 from agentcg.kernel.bpf_object import Object
+from agentcg.kernel.bpffs import Pins
 
 BUILT = Path(__file__).parents[2] / "build/bpf-tests"
 SAMPLE = BUILT / "sample.bpf.o"
@@ -39,3 +43,15 @@ def fork() -> None:
     thread = threading.Thread(target=lambda: None)
     thread.start()
     thread.join()
+
+
+@contextmanager
+def pins_in(folder: Path) -> Iterator[Pins]:
+    """A bpf file system of our own, in the mount namespace that `tools/in-cgroup` made."""
+    base = folder / "bpf"
+    base.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", base], check=True)
+    try:
+        yield Pins(base / "agentcg")
+    finally:
+        subprocess.run(["umount", base], check=True)

@@ -11,9 +11,12 @@ import pytest
 
 from agentcg.errors import CgroupError, CgroupGoneError
 from agentcg.kernel.bpf_object import Object
+from agentcg.kernel.bpffs import Pins
 from agentcg.kernel.cgroupfs import CgroupDir
+from tests.gpu.fixtures import driver as driver
+from tests.gpu.fixtures import nvml as nvml
 from tests.root import daemon as daemons
-from tests.root.bpf import opened
+from tests.root.bpf import opened, pins_in
 from tests.root.engine import Host
 from tests.unit.sandbox.dockerd import running
 
@@ -93,6 +96,13 @@ def sample() -> Iterator[Object]:
     with opened() as one:
         one.load()
         yield one
+
+
+@pytest.fixture
+def pins(tmp_path: Path) -> Iterator[Pins]:
+    """A bpf file system of the test's own."""
+    with pins_in(tmp_path) as made:
+        yield made
 
 
 def _destroy(top: CgroupDir, name: str) -> None:

@@ -1,18 +1,19 @@
-"""What the tests of the GPU guards share: a bpf file system, a lease, a command in a cgroup."""
+"""What the tests of the GPU guards share: a guard, a lease, what is charged to it, and its gate."""
 
+import os
 import select
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+import pytest
 
 from agentcg.gpu.gates import Gate
 from agentcg.gpu.uprobe import UprobeGuard
-from agentcg.kernel.bpffs import Pins
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GpuWish, Lease, LeaseId, LeaseState
 from agentcg.model.ids import CallId, SessionId
+from tests.gpu.tenants import LIBRARY
 
 # What takes memory, and what gives it back.
 PAIRS = [
@@ -30,23 +31,26 @@ PAIRS = [
 MIB = 1 << 20
 
 
-@contextmanager
-def pins_in(folder: Path) -> Iterator[Pins]:
-    """A bpf file system of our own, in the mount namespace that `tools/in-cgroup` made."""
-    base = folder / "bpf"
-    base.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "bpf", base], check=True)
-    try:
-        yield Pins(base / "agentcg")
-    finally:
-        subprocess.run(["umount", base], check=True)
-
-
 def lease(size: int = 0, name: str = "g-1") -> Lease:
     """A lease of so many bytes."""
     wish = GpuWish(memory=size)
     ids = (LeaseId(name), SessionId("s-1"), CallId("c-1"))
     return Lease(*ids, wish, LeaseState.GRANTED, asked_at=0.0, bytes=size)
+
+
+@contextmanager
+def watching(timeout: float = 600) -> Iterator[UprobeGuard]:
+    """A guard on the fake library, started; skipped where there can be none."""
+    guard = UprobeGuard([LIBRARY], timeout=timeout)
+    reason = guard.probe()
+    if reason is not None:
+        assert "AGENTCG_IN_VM" not in os.environ, reason
+        pytest.skip(reason)
+    guard.start()
+    try:
+        yield guard
+    finally:
+        guard.close()
 
 
 def used(guard: UprobeGuard, leaf: CgroupDir) -> int:

@@ -1,8 +1,6 @@
 """Pins on this machine's kernel, in a bpf file system of the tests' own."""
 
 import struct
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +12,6 @@ from agentcg.kernel.bpffs import Adopted, Pins, digest
 from tests.root.bpf import BUILT, KEY, SAMPLE, fork, number, opened
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def pins(tmp_path: Path) -> Iterator[Pins]:
-    """A bpf file system of our own, in the mount namespace that `tools/in-cgroup` made."""
-    base = tmp_path / "bpf"
-    base.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "bpf", base], check=True)
-    try:
-        yield Pins(base / "agentcg")
-    finally:
-        subprocess.run(["umount", base], check=True)
 
 
 def adopted_sample(pins: Pins, version: str) -> Adopted:

@@ -13,8 +13,9 @@ from agentcg.gpu.device_gate import SET, DeviceGate
 from agentcg.kernel import probe_bpf
 from agentcg.kernel.bpffs import Pins
 from agentcg.kernel.cgroupfs import CgroupDir
+from tests.root.bpf import pins_in
 from tests.root.daemon import ENTER
-from tests.root.gpu import lease, pins_in
+from tests.root.gpu import lease
 
 pytestmark = pytest.mark.root
 
@@ -43,12 +44,6 @@ def _can() -> None:
     if not found.works:
         assert "AGENTCG_IN_VM" not in os.environ, found.detail
         pytest.skip(found.detail)
-
-
-@pytest.fixture
-def pins(tmp_path: Path) -> Iterator[Pins]:
-    with pins_in(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

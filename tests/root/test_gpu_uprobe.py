@@ -1,6 +1,5 @@
 """libcuda's probes on a real kernel, with a library that only counts."""
 
-import os
 import select
 import shutil
 import signal
@@ -14,7 +13,7 @@ from agentcg.gpu.uprobe import UprobeGuard
 from agentcg.kernel.cgroupfs import CgroupDir
 from tests.gpu.tenants import LIBRARY, Device
 from tests.root.daemon import until
-from tests.root.gpu import MIB, PAIRS, comes, lease, used
+from tests.root.gpu import MIB, PAIRS, comes, lease, used, watching
 
 pytestmark = pytest.mark.root
 
@@ -24,14 +23,8 @@ TIMEOUT = 600.0
 @pytest.fixture(scope="module")
 def started() -> Iterator[UprobeGuard]:
     """One for all: to detach from each function takes the kernel its time."""
-    guard = UprobeGuard([LIBRARY], timeout=TIMEOUT)
-    reason = guard.probe()
-    if reason is not None:
-        assert "AGENTCG_IN_VM" not in os.environ, reason
-        pytest.skip(reason)
-    guard.start()
-    yield guard
-    guard.close()
+    with watching(TIMEOUT) as guard:
+        yield guard
 
 
 @pytest.fixture

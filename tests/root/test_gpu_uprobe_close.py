@@ -1,15 +1,13 @@
 """The end of the guard on libcuda, with calls at its gate."""
 
-import os
 import select
 from pathlib import Path
 
 import pytest
 
-from agentcg.gpu.uprobe import UprobeGuard
 from agentcg.kernel.cgroupfs import CgroupDir
-from tests.gpu.tenants import LIBRARY, Device
-from tests.root.gpu import MIB, comes, lease
+from tests.gpu.tenants import Device
+from tests.root.gpu import MIB, comes, lease, watching
 
 pytestmark = pytest.mark.root
 
@@ -18,13 +16,8 @@ pytestmark = pytest.mark.root
 def test_who_waits_is_denied_and_nobody_else_is_stopped(
     cgroup_root: CgroupDir, tmp_path: Path, heard: bool
 ) -> None:
-    guard, device = UprobeGuard([LIBRARY], timeout=600), Device(tmp_path, 1000 * MIB)
-    reason = guard.probe()
-    if reason is not None:
-        assert "AGENTCG_IN_VM" not in os.environ, reason
-        pytest.skip(reason)
-    guard.start()
-    with cgroup_root.make("call") as leaf:
+    device = Device(tmp_path, 1000 * MIB)
+    with watching() as guard, cgroup_root.make("call") as leaf:
         guard.hold(lease(100 * MIB), leaf)
         with device.tenant(leaf) as tenant, device.tenant(leaf) as other:
             assert other.does(f"take cuMemAlloc_v2 {MIB}").isdigit()

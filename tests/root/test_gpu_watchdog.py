@@ -13,26 +13,13 @@ from agentcg.gpu.watchdog import Finding, Watchdog
 from agentcg.kernel import procfs
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.nvml import Nvml
-from tests.gpu.nvml import GIB, Driver, faked
+from tests.gpu.nvml import GIB, Driver
 from tests.root.conftest import Spawn
 from tests.root.daemon import until
 from tests.unit.gpu.leases import lease
 
 pytestmark = [pytest.mark.root, pytest.mark.any_kernel]
 GRACE = 5.0
-
-
-@pytest.fixture
-def driver(tmp_path: Path) -> Iterator[Driver]:
-    with faked(tmp_path) as fake:
-        yield fake
-
-
-@pytest.fixture
-def nvml(driver: Driver) -> Iterator[Nvml]:
-    opened = Nvml.open()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

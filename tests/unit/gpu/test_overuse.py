@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcg.gpu.overuse import Act, Share, acts
+from agentcg.gpu.overuse import Act, Share, acts, uses
 from agentcg.model.gpu import LeaseId
 
 G = (LeaseId("g-1"),)
@@ -18,6 +18,13 @@ def act(*shares: Share, since: float | None = None, now: float = 100.0) -> Act:
 
 def share(known: int, allowed: int = 10, **more: object) -> Share:
     return Share(LEAF, "GPU-1", G, allowed, known, **more)  # type: ignore[arg-type]
+
+
+def test_what_leaves_use_of_all_devices_is_told_where_it_is_known_in_full() -> None:
+    other = Share(LEAF, "GPU-2", known=3)
+    assert uses([share(4), other, Share(8, "GPU-1")]) == {LEAF: 7, 8: 0}
+    assert uses([share(4, unknown=(20,)), other]) == {}
+    assert uses([share(4), Share(LEAF, "GPU-2", read=False)]) == {}
 
 
 def test_within_its_lease() -> None:

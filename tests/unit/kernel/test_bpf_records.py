@@ -47,6 +47,7 @@ def test_a_record_of_the_tracer_is_too(struct: str, copy: type[ctypes.Structure]
         ("gpu_account", records.GpuAccount),
         ("gpu_event", records.GpuEventRecord),
         ("gpu_verdict", records.GpuVerdictRecord),
+        ("gpu_before", records.GpuBeforeRecord),
     ],
 )
 def test_a_record_of_the_gpu_guard_is_too(struct: str, copy: type[ctypes.Structure]) -> None:

@@ -1,0 +1,81 @@
+"""The accounts of bpf/cuda.bpf.c, by the id of a leaf: quota, use, and what was there before."""
+
+import errno
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+
+from agentcg.errors import BpfError
+from agentcg.gpu.before import Before
+from agentcg.gpu.gates import Gate
+from agentcg.kernel.bpf_object import Object
+from agentcg.kernel.bpf_records import GpuAccount, GpuBeforeRecord, GpuVerdictRecord
+
+_READ = 2.0  # seconds for the driver to be read, before one is denied for what was there before
+
+
+class Accounts:
+    """Those of a loaded object. Its caller sees to it that one thread at a time writes."""
+
+    def __init__(self, one: Object, stack: ExitStack) -> None:
+        """The stack closes what it opens."""
+        self._map = stack.enter_context(one.map("accounts"))
+        self._decide = stack.enter_context(one.program("decide").command())
+        self._correct = stack.enter_context(one.program("correct").command())
+        self._before: dict[int, Before] = {}
+
+    def begin(self, leaf: int, quota: int, used: int) -> None:
+        """Count from now on; `used` is what its processes are thought to have."""
+        account = GpuAccount(quota=quota, used=used, before=used)
+        self._map.update(_key(leaf), bytes(account))
+        self._before[leaf] = Before()
+
+    def set(self, leaf: int, quota: int) -> None:
+        """Allow so much."""
+        self._decide.run(bytes(GpuVerdictRecord(lease=leaf, quota=quota)))
+
+    def lets(self, leaf: int, quota: int, gate: Gate) -> bool:
+        """Whether who waits goes on now: it fits, or does not wait any more."""
+        words = GpuVerdictRecord(leaf, quota, gate.thread, gate.number)
+        try:
+            self._decide.run(bytes(words))
+        except BpfError as error:
+            return error.errno == errno.ESRCH
+        return True
+
+    def get(self, leaf: int) -> GpuAccount | None:
+        """What its processes have, and had; None where nothing is counted."""
+        raw = self._map.lookup(_key(leaf))
+        return None if raw is None else GpuAccount.from_buffer_copy(raw)
+
+    def correct(self, uses: Mapping[int, int], begun: float) -> None:
+        """Hold what was there before against what the driver, asked at `begun`, tells of leaves."""
+        for leaf, told in uses.items():
+            before, account = self._before.get(leaf), self.get(leaf)
+            if before is None or account is None:
+                continue
+            now = (account.before, account.used, account.changes)
+            left = before.read(told, begun, *now)
+            if left is not None:
+                with suppress(BpfError):  # too many change it meanwhile: by the next reading
+                    self._correct.run(bytes(GpuBeforeRecord(leaf, left)))
+
+    def unsure(self, leaf: int, gate: Gate, now: float) -> bool:
+        """Whether it may wait only for what was there before, and has gone: the driver tells."""
+        before, account = self._before.get(leaf), self.get(leaf)
+        if before is None or account is None or not account.before:
+            return False
+        return before.at < gate.at and now - gate.at < _READ
+
+    def end(self, leaf: int) -> None:
+        """Count no more: nobody is stopped from here on."""
+        self._map.delete(_key(leaf))
+        self._before.pop(leaf, None)
+
+    def close(self) -> None:
+        """Those of all."""
+        for leaf in list(self._before):
+            self.end(leaf)
+
+
+def _key(cgroup_id: int) -> bytes:
+    return cgroup_id.to_bytes(8, "little")

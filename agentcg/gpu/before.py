@@ -1,0 +1,42 @@
+"""Bytes of a lease's account that no probe saw taken: what was there before the probes were.
+
+The driver tells what processes have in all. What of that no call is charged for was there before.
+It can only become less: whatever is taken from now on is seen, and charged apart.
+"""
+
+from dataclasses import dataclass, field
+
+_NEVER = float("-inf")
+
+
+@dataclass(slots=True)
+class Before:
+    """What is known of one account's; `at`: when the driver was asked by which it is."""
+
+    at: float = _NEVER
+    _account: tuple[int, int] | None = field(default=None, init=False)  # used, changes
+    _told: int = field(default=0, init=False)
+    _begun: float = field(default=_NEVER, init=False)
+
+    def read(self, told: int, begun: float, size: int, used: int, changes: int) -> int | None:
+        """What was there before, where that is not `size`; `told` by a driver asked at `begun`.
+
+        `used`, with `size` in it, and `changes` are the account's after that. It counts only where
+        they were so after the last reading too: a call that was under way is in the account, and
+        may not be in the reading.
+        """
+        # Of two the larger: what a call was just being given may lack in the first.
+        most, self._told = max(told, self._told), told
+        since, self._begun = self._begun, begun
+        still, self._account = self._account == (used, changes), (used, changes)
+        if not still:
+            return None
+        seen = max(0, used - size)
+        left = max(0, most - seen)
+        if self.at != _NEVER:
+            left = min(left, size)
+        self.at = since
+        if left == size:
+            return None
+        self._account = (seen + left, changes)
+        return left

@@ -1,0 +1,58 @@
+"""Notes of allocations: each goes with what it is of, and one lease has not all of them."""
+
+from pathlib import Path
+
+import pytest
+
+from agentcg.gpu.uprobe import UprobeGuard
+from agentcg.kernel.cgroupfs import CgroupDir
+from tests.gpu.tenants import Device
+from tests.root.daemon import until
+from tests.root.gpu import MIB, PAIRS, lease, used, watching
+
+pytestmark = pytest.mark.root
+
+NOTES = 131072 // 4
+BEYOND = 100
+
+
+def notes(guard: UprobeGuard, leaf: CgroupDir) -> int:
+    account = guard.account(leaf)
+    assert account is not None
+    return int(account.notes)
+
+
+def test_they_go_and_no_lease_takes_those_of_others(cgroup_root: CgroupDir, tmp_path: Path) -> None:
+    device = Device(tmp_path, 1000 * MIB)
+    with (
+        watching() as guard,
+        cgroup_root.make("many") as leaf,
+        cgroup_root.make("few") as other,
+    ):
+        for one in (leaf, other):
+            guard.hold(lease(500 * MIB), one)
+        with device.tenant(leaf) as tenant:
+            for take, give in PAIRS:
+                number = tenant.does(f"take {take} {MIB}")
+                assert notes(guard, leaf) == 1, take
+                assert tenant.does(f"give {give} {number}") == "0"
+                assert notes(guard, leaf) == 0, take
+            number = tenant.does(f"take cuMemCreate {MIB}")
+            assert tenant.does(f"map {number} {MIB}") == "0"
+            assert tenant.does(f"give cuMemRelease {number}") == "0"
+            assert notes(guard, leaf) == 2
+            assert tenant.does(f"unmap {number}") == "0"
+            assert notes(guard, leaf) == 0
+            for _ in range(3):  # the same number, given out anew
+                assert tenant.does("reset") == "0"
+                assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
+                assert notes(guard, leaf) == 1
+        until(lambda: notes(guard, leaf) == 0, "the process's notes")
+
+        with device.tenant(leaf) as tenant, device.tenant(other) as meek:
+            assert tenant.does(f"many {NOTES + BEYOND} 512") == str(NOTES + BEYOND)
+            assert notes(guard, leaf) == NOTES
+            assert used(guard, leaf) == (NOTES + BEYOND) * 512
+            assert meek.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
+            assert notes(guard, other) == 1
+        until(lambda: used(guard, leaf) == notes(guard, leaf) == 0, "what was noted, and not")

@@ -1,0 +1,116 @@
+"""What was there before the probes, found from readings of the driver."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentcg.gpu.before import Before
+
+
+class Account:
+    """An account, and what its processes have in truth; nothing is under way between steps."""
+
+    def __init__(self, before: int, thought: int) -> None:
+        self.before = thought  # as the account has it
+        self.truth = before
+        self.seen = 0
+        self.changes = 0
+        self.known = Before()
+        self.at = 0.0
+
+    @property
+    def used(self) -> int:
+        return self.seen + self.before
+
+    def charge(self, size: int) -> None:
+        self.seen += size
+        self.changes += 1
+
+    def read(self, told: int) -> int | None:
+        self.at += 1
+        left = self.known.read(told, self.at, self.before, self.used, self.changes)
+        if left is not None:
+            self.before = left
+        return left
+
+    def quiet(self) -> None:
+        for _ in range(2):
+            self.read(self.truth + self.seen)
+
+
+def test_the_first_says_what_was_there_and_later_ones_what_is_left() -> None:
+    one = Account(before=6, thought=1)
+    assert one.read(6) is None
+    assert one.known.at < 0
+    assert one.read(6) == 6
+    assert one.known.at == 1.0
+    one.truth = 2
+    assert one.read(2) is None  # of two readings the larger
+    assert one.read(2) == 2
+    assert one.used == 2
+    assert one.read(9) is None  # a pool, a context: taken since, and not from what was there
+    assert one.read(9) is None
+
+
+def test_what_calls_are_charged_is_never_taken_away() -> None:
+    one = Account(before=0, thought=6)
+    one.charge(5)
+    one.read(3)
+    one.read(3)
+    assert (one.before, one.used) == (0, 5)
+
+
+def test_a_reading_while_something_is_taken_does_not_count() -> None:
+    one = Account(before=6, thought=6)
+    one.quiet()
+    one.charge(4)  # in the account, and the driver does not have it yet
+    assert one.read(6) is None
+    assert one.read(10) is None
+    assert (one.before, one.used) == (6, 10)
+    one.charge(-4)
+    one.charge(4)  # as much as before, and yet not still
+    assert one.read(6) is None
+    assert one.before == 6
+
+
+def test_what_is_given_back_twice_is_made_up_for() -> None:
+    """An account may be younger than what is given back: it is less than what was there before."""
+    one = Before()
+    assert one.read(2, 1.0, 6, 2, 1) is None
+    assert one.read(2, 2.0, 6, 2, 1) == 2
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("charge"), st.integers(1, 9)),
+        st.tuples(st.just("give"), st.integers(1, 9)),
+        st.tuples(st.just("old"), st.integers(1, 9)),
+        st.tuples(st.just("read"), st.just(0)),
+        st.tuples(st.just("early"), st.integers(1, 9)),
+    )
+)
+
+
+@given(st.integers(0, 9), st.integers(0, 9), STEPS)
+def test_once_known_nothing_is_lost_and_all_is_found(
+    before: int, thought: int, steps: list[tuple[str, int]]
+) -> None:
+    one = Account(before, thought)
+    one.quiet()
+    one.quiet()
+    for what, size in steps:
+        if what == "charge":
+            one.charge(size)
+        elif what == "give":
+            one.charge(-min(size, one.seen))
+        elif what == "old":
+            one.truth -= min(size, one.truth)
+        elif what == "read":
+            one.read(one.truth + one.seen)
+        else:  # taken between the reading and the look at the account
+            told = one.truth + one.seen
+            one.charge(size)
+            one.read(told)
+        assert one.used >= one.truth + one.seen
+    one.quiet()
+    one.quiet()
+    assert one.used == one.truth + one.seen
