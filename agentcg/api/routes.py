@@ -1,6 +1,8 @@
-"""The JSON routes: each hands a checked body to the controller and answers with a record."""
+"""The JSON routes: each hands a checked body to the controller and answers with a record.
 
-from collections.abc import Sequence
+Answers of many are lists: a `Sequence` pydantic writes item by item in Python, in twice the time.
+"""
+
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -24,9 +26,9 @@ async def open_session(
 
 
 @router.get("/sessions", tags=["sessions"], openapi_extra=serves(*ANYONE))
-async def sessions(controller: TheController, caller: TheCaller) -> Sequence[SessionView]:
+async def sessions(controller: TheController, caller: TheCaller) -> list[SessionView]:
     """List the sessions that the caller may see."""
-    return await controller.sessions(caller)
+    return list(await controller.sessions(caller))
 
 
 @router.get(
@@ -65,9 +67,9 @@ async def calls(
     everything: Annotated[
         bool, Query(alias="all", description="Closed calls that are still remembered, too.")
     ] = False,
-) -> Sequence[CallView]:
+) -> list[CallView]:
     """List open calls."""
-    return await controller.calls(caller, everything=everything)
+    return list(await controller.calls(caller, everything=everything))
 
 
 @router.get(

@@ -1,6 +1,5 @@
 """What was recorded: traces of calls and sessions, what follows from them, and who lived when."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -62,14 +61,14 @@ async def explanation(controller: TheController, caller: TheCaller, call: TheCal
 
 
 @router.get("/lived", openapi_extra=serves(Role.ADMIN))
-async def lived(controller: TheController, caller: TheCaller, window: TheWindow) -> Sequence[Call]:
+async def lived(controller: TheController, caller: TheCaller, window: TheWindow) -> list[Call]:
     """Read the calls that were open at some moment of a time, whenever they were declared.
 
     Newest first; `points` is the most calls, and more than 200 are never told. For the next page
     give the least `declared_at` (or `closed_at`, if it is before that) of these as `until`, until
     there is none that is not known yet.
     """
-    return await controller.lived(caller, replace(window, points=min(window.points, LIVED)))
+    return list(await controller.lived(caller, replace(window, points=min(window.points, LIVED))))
 
 
 @router.get("/sessions/{session}/trace", openapi_extra=serves(Role.ADMIN, Role.SESSION))
@@ -86,12 +85,12 @@ async def stats(
     caller: TheCaller,
     window: TheWindow,
     kind: Annotated[str | None, Query(max_length=80, description="This class alone.")] = None,
-) -> Sequence[KindStats]:
+) -> list[KindStats]:
     """Read quantiles of what closed calls used, by class of command, most frequent first.
 
     `points` is the most classes.
     """
-    return await controller.stats(caller, window, kind)
+    return list(await controller.stats(caller, window, kind))
 
 
 @router.get("/accounts", openapi_extra=serves(Role.ADMIN, Role.SESSION))
@@ -103,7 +102,7 @@ async def accounts(
     before: Annotated[
         str | None, Query(max_length=63, description="The call that the page before ended with.")
     ] = None,
-) -> Sequence[Account]:
+) -> list[Account]:
     """List closed calls that were declared in a time, newest first, of closed sessions too.
 
     `points` is the most calls. For the next page give `declared_at` of the last one as `until`
@@ -115,7 +114,7 @@ async def accounts(
             f"before={beyond}: without `until` there is no page before; give `declared_at` of that "
             f"call as `until`"
         )
-    return await controller.accounts(caller, session, window, beyond)
+    return list(await controller.accounts(caller, session, window, beyond))
 
 
 @router.get("/recorded", openapi_extra=serves(Role.ADMIN, Role.SESSION))
@@ -127,10 +126,10 @@ async def recorded(
     after: Annotated[
         str | None, Query(max_length=63, description="The session that the page before ended with.")
     ] = None,
-) -> Sequence[Recorded]:
+) -> list[Recorded]:
     """List sessions of which something was recorded in a time, closed ones too, by name.
 
     `points` is the most sessions. For the next page give the last one's name as `after`.
     """
     beyond = None if after is None else ids.session_id(after)
-    return await controller.recorded(caller, session, window, beyond)
+    return list(await controller.recorded(caller, session, window, beyond))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentcg.cli import output
-from agentcg.cli.output import Format, FormatOption
+from agentcg.cli.output import Format, FormatOption, Sheet, SheetOption
 from agentcg.cli.render import NONE, size, span
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 CallArgument = Annotated[str, typer.Argument(help="A call's id, or an unambiguous beginning.")]
 _COLUMNS = ("CALL", "SESSION", "STATE", "MEMORY", "LIMIT", "CPU", "TIME", "COMMAND")
+_FLAT = (
+    *("id", "session", "state", "tool", "command", "memory", "peak", "limit", "guarantee"),
+    *("cpu", "throttled", "pids", "pressure", "declared_at", "started_at", "ended_at", "cause"),
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,17 +35,20 @@ def ps(
     everything: Annotated[
         bool, typer.Option("-a", "--all", help="Closed calls that are remembered, too.")
     ] = False,
-    form: FormatOption = Format.TABLE,
+    form: SheetOption = Sheet.TABLE,
 ) -> None:
     """List calls, with what they use now."""
     from agentcg.cli.link import client
 
     with client() as daemon:
         views = daemon.calls(everything=everything)
-    if form is Format.JSON:
-        output.json(views)
-    else:
-        output.table(_COLUMNS, [row(view) for view in views], right=(3, 4, 5, 6))
+    match form:
+        case Sheet.JSON:
+            output.json(views)
+        case Sheet.CSV:
+            output.csv(_FLAT, map(_flat, views))
+        case Sheet.TABLE:
+            output.table(_COLUMNS, [row(view) for view in views], right=(3, 4, 5, 6))
 
 
 def explain(call: CallArgument, form: FormatOption = Format.TABLE) -> None:
@@ -89,6 +96,17 @@ def row(view: "CallView") -> Sequence[str]:
         NONE if usage.cpu is None else span(usage.cpu),
         span(max(0.0, (call.ended_at or time.time()) - began)),
         call.intent.command or call.intent.tool,
+    )
+
+
+def _flat(view: "CallView") -> Sequence[object]:
+    call, usage, grant = view.call, view.usage, view.call.grant
+    return (
+        *(call.id, call.session, call.state.value, call.intent.tool, call.intent.command),
+        *(usage.memory, usage.peak, grant.memory_limit, grant.memory_guarantee),
+        *(usage.cpu, usage.throttled, usage.pids, usage.pressure),
+        *(call.declared_at, call.started_at, call.ended_at),
+        None if call.outcome is None else call.outcome.cause.value,
     )
 
 

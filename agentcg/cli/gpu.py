@@ -127,13 +127,10 @@ def _each(work: Callable[[bool], None], every: float) -> None:
 
 
 def _line(view: "GpuView", form: Sheet, *, head: bool) -> None:
-    import sys
-
     if form is Sheet.JSON:
         output.json_line(view)
     else:
         output.csv(_FLAT, map(_flat, view.leases), head=head)
-    sys.stdout.flush()
 
 
 def _print(view: "GpuView", form: Sheet) -> None:

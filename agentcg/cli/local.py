@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentcg.cli import output
-from agentcg.cli.output import Format, FormatOption
+from agentcg.cli.output import Sheet, SheetOption
 
 if TYPE_CHECKING:
     from agentcg.model.view import Check
@@ -39,12 +39,16 @@ def doctor(
     cgroup: Annotated[
         Path, typer.Option(help="Without a daemon: the cgroup to try things below.")
     ] = _CGROUP,
-    form: FormatOption = Format.TABLE,
+    form: SheetOption = Sheet.TABLE,
 ) -> None:
     """Show which mechanisms work on this host, and why others do not."""
     source, checks = _checks(cgroup)
-    if form is Format.JSON:
+    if form is Sheet.JSON:
         output.json({"source": source, "mechanisms": checks})
+        return
+    if form is Sheet.CSV:
+        flat = ((check.name, int(check.works), check.detail) for check in checks)
+        output.csv(("mechanism", "works", "detail"), flat)
         return
     for line in source.splitlines():
         output.line(line)

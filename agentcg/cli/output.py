@@ -1,4 +1,4 @@
-"""Tables for people and JSON for programs, on stdout; notes about them on stderr."""
+"""Tables for people, JSON and CSV for programs, on stdout; notes about them on stderr."""
 
 import os
 import sys
@@ -37,6 +37,9 @@ class Sheet(StrEnum):
 FormatOption = Annotated[
     Format, typer.Option("-o", "--output", help="A table for people, or JSON for programs.")
 ]
+
+
+SheetOption = Annotated[Sheet, typer.Option("-o", "--output", help="A table, JSON or CSV.")]
 
 
 def console() -> "Console":
@@ -123,6 +126,7 @@ def csv(columns: Sequence[str], rows: Iterable[Sequence[object]], *, head: bool 
         out.writerow(columns)
     for row in rows:
         out.writerow([cell(value) for value in row])
+    sys.stdout.flush()  # who reads a stream of them waits for these
 
 
 def cell(value: object) -> object:

@@ -5,14 +5,14 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentcg.cli import output
-from agentcg.cli.output import Format, FormatOption
+from agentcg.cli.output import Sheet, SheetOption
 from agentcg.cli.render import NONE, size, span
 from agentcg.model.traced import Question
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from agentcg.kernel.tracer import Tracer
-    from agentcg.model.traced import Traced
+    from agentcg.model.traced import SyscallStats, Traced
 
 # Seconds: between looks at the clock; until the daemon is asked again, or once more if it is away.
 _PAUSE = 0.5
@@ -28,6 +28,8 @@ _ASK_FOR, _ASK_AGAIN, _ASK_LATER = 1.0, 1.0, 30.0
 _AGENT = "agent"
 _RESTARTS = range(512, 517)  # the kernel's own answers, which no program sees
 _COUNTED = ("SYSTEM CALL", "CALLS", "ERRORS", "TIME")
+_COUNTS = ("name", "calls", "errors", "took")
+_FLAT = ("call", "at", "cgroup_id", "pid", "program", "text", "result", "took", "bytes")
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +45,7 @@ def probe(
     seconds: Annotated[
         float | None, typer.Option(min=0.0, help="For so long; until Ctrl-C if unsaid.")
     ] = None,
-    form: FormatOption = Format.TABLE,
+    form: SheetOption = Sheet.TABLE,
 ) -> None:
     """Show what a session or call does now: programs, files, connections, disks, OOM kills.
 
@@ -61,6 +63,8 @@ def probe(
 
     with Tracer(question, inside, show) as tracer, _interruptible() as over:
         output.note(f"probing {question.value}")
+        if form is Sheet.CSV and question is not Question.SYSCALLS:
+            output.csv(_FLAT, ())
         ends = math.inf if seconds is None else time.monotonic() + seconds
         while not over and (left := ends - time.monotonic()) > 0:
             tracer.wait(min(_PAUSE, left))
@@ -142,11 +146,15 @@ def _interruptible() -> Iterator[list[int]]:
             signal.signal(number, what)
 
 
-def _print(one: "Traced", name: str, question: Question, form: Format) -> None:
-    if form is Format.JSON:
+def _print(one: "Traced", name: str, question: Question, form: Sheet) -> None:
+    if form is not Sheet.TABLE:
         from dataclasses import asdict
 
-        output.json_line({"call": name, **asdict(one)})
+        told = {"call": name, **asdict(one)}
+        if form is Sheet.JSON:
+            output.json_line(told)
+        else:
+            output.csv(_FLAT, [[told[key] for key in _FLAT]], head=False)
         return
     words = [f"{name:<12}", f"{one.pid:>7}" if one.pid else f"{NONE:>7}", f"{one.program:<15}"]
     if question is Question.BLOCKIO:
@@ -163,13 +171,19 @@ def _answer(result: int) -> str:
     return "interrupted" if -result in _RESTARTS else errno.errorcode.get(-result, str(result))
 
 
-def _sum_up(tracer: "Tracer", question: Question, form: Format) -> None:
+def _sum_up(tracer: "Tracer", question: Question, form: Sheet) -> None:
     if question is Question.SYSCALLS:
-        found = tracer.counts()
-        if form is Format.JSON:
-            output.json(found)
-        else:
-            rows = [(one.name, str(one.calls), str(one.errors), span(one.took)) for one in found]
-            output.table(_COUNTED, rows, right=(1, 2, 3))
+        _counted(tracer.counts(), form)
     if tracer.lost:
         output.note(f"{tracer.lost} more were not shown: they came faster than they could be read")
+
+
+def _counted(found: "Sequence[SyscallStats]", form: Sheet) -> None:
+    match form:
+        case Sheet.JSON:
+            output.json(found)
+        case Sheet.CSV:
+            output.csv(_COUNTS, ((one.name, one.calls, one.errors, one.took) for one in found))
+        case Sheet.TABLE:
+            rows = [(one.name, str(one.calls), str(one.errors), span(one.took)) for one in found]
+            output.table(_COUNTED, rows, right=(1, 2, 3))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentcg.cli import output
-from agentcg.cli.output import Format, FormatOption
+from agentcg.cli.output import Format, FormatOption, Sheet
 from agentcg.cli.render import NONE, escape, size
 from agentcg.model.session import Undeclared
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from agentcg.model.view import SessionView
 
 _COLUMNS = ("SESSION", "RUNTIME", "CALLS", "MEMORY", "LIMIT", "PRIORITY", "NAME")
+_FLAT = (
+    *("id", "name", "runtime", "container", "priority", "open_calls", "undeclared"),
+    *("memory", "limit", "calls_limit", "agent_limit", "created_at"),
+)
 
 # Counters that should be 0, and what they count.
 _TROUBLE = {
@@ -44,14 +48,21 @@ def register(app: typer.Typer) -> None:
     app.command()(close)
 
 
-def status(form: FormatOption = Format.TABLE) -> None:
+def status(
+    form: Annotated[
+        Sheet, typer.Option("-o", "--output", help="Tables; all as JSON; the sessions as CSV.")
+    ] = Sheet.TABLE,
+) -> None:
     """Show the host, what it can enforce, and the sessions."""
     from agentcg.cli.link import client
 
     with client() as daemon:
         host, views = daemon.host(), daemon.sessions()
-    if form is Format.JSON:
+    if form is Sheet.JSON:
         output.json({"host": host, "sessions": views})
+        return
+    if form is Sheet.CSV:
+        output.csv(_FLAT, map(_flat, views))
         return
     output.line(f"agentcg {host.version} on Linux {host.kernel}, tier {host.tier}")
     output.line(f"{host.cpus} CPUs, {size(host.memory_total)} of memory")
@@ -173,6 +184,15 @@ def _row(view: "SessionView") -> Sequence[str]:
         size(view.limit),
         str(session.priority),
         session.name or session.container or NONE,
+    )
+
+
+def _flat(view: "SessionView") -> Sequence[object]:
+    session = view.session
+    return (
+        *(session.id, session.name, session.runtime.value, session.container, session.priority),
+        *(view.open_calls, view.undeclared, view.memory, view.limit),
+        *(view.calls_limit, view.agent_limit, session.created_at),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentcg.cli import output
-from agentcg.cli.output import Sheet
+from agentcg.cli.output import Sheet, SheetOption
 from agentcg.cli.render import NONE, size, span
 
 if TYPE_CHECKING:
@@ -98,9 +98,7 @@ def stats(
     since: Annotated[str, typer.Option(help="Calls declared so long ago at most.")] = "1d",
     most: Annotated[int, typer.Option(min=1, max=2000, help="The most classes.")] = 50,
     kind: Annotated[str | None, typer.Option(help='Only this class, such as "git status".')] = None,
-    form: Annotated[
-        Sheet, typer.Option("-o", "--output", help="A table, JSON or CSV.")
-    ] = Sheet.TABLE,
+    form: SheetOption = Sheet.TABLE,
 ) -> None:
     """Show what closed calls used, by class of command, and how that compares with their intent.
 
@@ -186,7 +184,6 @@ def _stream(read: "Reader", window: "Window", form: Shape) -> None:
             output.csv(_columns(), map(_values, fresh.samples), head=head)
         for one in fresh.samples if form is Shape.JSON else ():
             output.json_line(one)
-        sys.stdout.flush()
         head = False
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -120,6 +121,7 @@ async def _serve(
         if core.settings.docker.enabled:
             background.append(tasks.create_task(containers.forever(core)))
         serving = tasks.create_task(serve(Daemon(core), sockets, stop))
+        _settle()
         notify.notify("READY=1")
         await stop.wait()
         notify.notify("STOPPING=1")
@@ -130,6 +132,12 @@ async def _serve(
         ticking.cancel()
         for task in background:
             task.cancel()
+
+
+def _settle() -> None:
+    """What is loaded stays: to look it through now and then held the loop up for 60 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _close(core: Core) -> None:

@@ -3,12 +3,14 @@
 A server in a process of its own answers by the daemon's own API; asked for calls it reads as many
 cgroups as a daemon would (files in memory, so without the kernel's part). One refresh is: ask for
 host, sessions and calls, read the answers, remember, make lines, draw what changed on a terminal.
+CPU time is counted at both ends: on a busy machine that alone can be compared.
 Then the program itself in a terminal, refreshing five times a second: from a key to the first
 byte that it changes.
 """
 
 import asyncio
 import contextlib
+import gc
 import os
 import pty
 import resource
@@ -26,7 +28,7 @@ from typing_extensions import override
 
 from agentcg.api.controller import Caller
 from agentcg.cli import plot
-from agentcg.cli.top import page
+from agentcg.cli.top import loop, page
 from agentcg.cli.top.board import Board
 from agentcg.cli.top.feed import Feed, client
 from agentcg.cli.top.screen import Screen, View
@@ -34,6 +36,7 @@ from agentcg.cli.top.terminal import Terminal
 from agentcg.client import AsyncClient
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.event import Kind
+from agentcg.model.session import Session
 from agentcg.model.view import CallView
 from agentcg.telemetry import counters
 from tests.bench.figures import figure
@@ -58,8 +61,9 @@ def main() -> None:
             assert server.stdout is not None
             socket = Path(server.stdout.readline().decode().strip())
             os.environ["AGENTCG_SOCKET"] = str(socket)
+            loop.settle()
             for size in SIZES:
-                asyncio.run(_asking(size))
+                asyncio.run(_asking(size, server.pid))
                 _keys(socket, size)
             server.terminate()
 
@@ -68,28 +72,36 @@ def serve(folder: Path) -> None:
     """Answer until stdin ends."""
     began = time.time()
     homes = [fleet.session(f"agent-{n}", priority=n % 3) for n in range(12)]
-    made = _Reading(CALLS, homes, began=began)
-    made.leaves = _leaves(folder / "leaves")
+    made = _Reading(homes, _leaves(folder / "leaves"), began)
     made.past = [
         fleet.event(n, began, Kind.CALL_THROTTLED, homes[n % 12].id, f"c-{n:08x}")
         for n in range(1, 200)
     ]
     fake.FakeController = lambda: made  # type: ignore[assignment,misc]
     with fake.running(folder) as running:
+        gc.collect()  # as the daemon does
+        gc.freeze()
         print(running.admin, flush=True)
         while not select.select([sys.stdin], [], [], 0.1)[0]:
             made.age = time.time() - began
 
 
 class _Reading(fleet.Fleet):
-    """Reads a cgroup for each call that it shows."""
+    """Reads a cgroup for each call that it shows; as in a daemon the records are there already."""
 
-    leaves: Sequence[CgroupDir] = ()
+    def __init__(self, homes: Sequence[Session], leaves: Sequence[CgroupDir], began: float) -> None:
+        super().__init__(len(leaves), homes, began=began)
+        self.leaves = leaves
+        self.records = [view.call for view in super()._all()]
 
     @override
     async def calls(self, caller: Caller, *, everything: bool) -> Sequence[CallView]:
         await asyncio.to_thread(lambda: [counters.read(leaf) for leaf in self.leaves])
         return await super().calls(caller, everything=everything)
+
+    @override
+    def _all(self) -> list[CallView]:
+        return [CallView(one, fleet.usage(n, self.age)) for n, one in enumerate(self.records)]
 
 
 def _leaves(top: Path) -> list[CgroupDir]:
@@ -104,12 +116,12 @@ def _leaves(top: Path) -> list[CgroupDir]:
     return made
 
 
-async def _asking(size: tuple[int, int]) -> None:
+async def _asking(size: tuple[int, int], server: int) -> None:
     async with client() as daemon:
-        await _refreshes(daemon, size)
+        await _refreshes(daemon, size, server)
 
 
-async def _refreshes(daemon: AsyncClient, size: tuple[int, int]) -> None:
+async def _refreshes(daemon: AsyncClient, size: tuple[int, int], server: int) -> None:
     master, slave = pty.openpty()
     board, screen = Board(), Screen(View.CALLS)
     drained: list[int] = []
@@ -119,10 +131,12 @@ async def _refreshes(daemon: AsyncClient, size: tuple[int, int]) -> None:
     terminal = Terminal(console, slave, slave)
     wall: list[float] = []
     cpu: list[float] = []
+    served: list[float] = []
     drawing: list[float] = []
     written: list[float] = []
+    await feed.once(daemon)  # the first question has the server make its routes
     for _ in range(RUNS):
-        begun, used = time.perf_counter(), time.process_time()
+        begun, used, serving = time.perf_counter(), time.process_time(), _used(server)
         await feed.once(daemon)
         drawn = time.perf_counter()
         frame = page.frame(
@@ -138,6 +152,7 @@ async def _refreshes(daemon: AsyncClient, size: tuple[int, int]) -> None:
         end = time.perf_counter()
         wall.append(1e3 * (end - begun))
         cpu.append(1e3 * (time.process_time() - used))
+        served.append(1e3 * (_used(server) - serving))
         drawing.append(1e3 * (end - drawn))
         await asyncio.sleep(0.1)
         written.append(sum(drained) / 1024)
@@ -146,8 +161,14 @@ async def _refreshes(daemon: AsyncClient, size: tuple[int, int]) -> None:
     name = f"{CALLS} calls, {size[0]}x{size[1]}"
     figure(f"{name}: refresh", wall)
     figure(f"{name}: CPU of it", cpu)
+    figure(f"{name}: CPU of the server for it", served)
     figure(f"{name}: of it lines and drawing", drawing)
     figure(f"{name}: written to the terminal", written, "KiB")
+
+
+def _used(pid: int) -> float:
+    """Seconds of CPU that all threads of a process used: MAKE_PROCESS_CPUCLOCK of the kernel."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def _drain(master: int, drained: list[int]) -> None:

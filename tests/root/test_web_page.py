@@ -11,11 +11,13 @@ import pytest
 from agentcg.errors import UnavailableError
 from agentcg.model.call import CallState
 from agentcg.model.event import Event, Kind
+from agentcg.model.explanation import Holding, Pressed, Whose
 from agentcg.model.grant import Grant
 from agentcg.model.ids import CallId
 from agentcg.model.intent import Intent
 from agentcg.model.outcome import Cause, Level, Outcome
 from agentcg.model.trace import Account, Window
+from agentcg.policy.explaining import Evidence
 from tests.root.chromium import Browser, browser
 from tests.root.daemon import until
 from tests.unit.api.fake import HOME, FakeController, Running, running
@@ -108,6 +110,51 @@ def test_every_view_is_whole_on_a_wide_and_on_a_narrow_screen(page: Browser) -> 
         until(lambda: "Asked for" not in page.text(), "another view", 60)
         page.ask(f"location.hash = '#/call/{CALL}'")
         until(lambda: "Asked for" in page.text(), "the call again", 60)
+
+
+def test_who_pressed_whom_is_told(served: Running, page: Browser) -> None:
+    held = (
+        Holding(Whose.CALL, 3 << 30, "s-9", "c-hog", f"train {NASTY}"),
+        Holding(Whose.OTHERS, 1 << 30, count=7),
+        Holding(Whose.THIS, 1 << 20, HOME, CALL, NASTY),
+    )
+    moment = Pressed(3.0, 3.0, "its memory growth was held up", held, cut=True)
+    served.controller.evidence = Evidence((), (), (moment,), 8 << 30, gaps=("3 samples",))
+    shown(page, f"#/call/{CALL}", "3 s after it was declared: its memory growth was held up")
+    for words in (
+        f"train {SHOWN}",
+        "3 GiB of 8 GiB",
+        "all others (7)",
+        "this call",
+        "somebody may be missing",
+        "Not known: 3 samples",
+    ):
+        assert words in page.text(), words
+    page.click("c-hog")
+    reads(page, "There is no call c-hog")
+
+
+def test_a_column_whose_name_is_clicked_sorts_also_what_comes_after(
+    served: Running, page: Browser
+) -> None:
+    ids = [f"c-{n:08}" for n in range(12)]
+    for n, one in enumerate(ids):
+        view = served.controller.views[CallId(one)]
+        usage = replace(view.usage, memory=n % 3, peak=None if n == 5 else n * MIB)
+        served.controller.views[CallId(one)] = replace(view, usage=usage)
+    order = "[...document.querySelectorAll('tr[data-key^=\"c-0\"]')].map((one) => one.dataset.key)"
+    sort = "document.querySelector('[data-table=calls][data-column=%s]').click()"
+    known = [one for one in ids if one != ids[5]]
+    page.ask(sort % "Peak")
+    until(lambda: page.ask(order) == [*known[::-1], ids[5]], "the highest peak first")
+    page.ask(sort % "Peak")
+    assert page.ask(order) == [*known, ids[5]]
+    page.ask(sort % "Call")
+    assert page.ask(order) == ids
+    assert page.ask("document.querySelector('th[aria-sort=ascending]').innerText") == "Call"
+    before = page.ask("document.querySelector('dl').innerText")
+    until(lambda: page.ask("document.querySelector('dl').innerText") != before, "a second to pass")
+    assert page.ask(order) == ids
 
 
 def test_what_is_opened_and_looked_at_stays_while_figures_change(page: Browser) -> None:

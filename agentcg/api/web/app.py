@@ -29,6 +29,7 @@ READ = frozenset(
         "/v1/calls",
         "/v1/calls/{call}",
         "/v1/calls/{call}/trace",
+        "/v1/calls/{call}/explanation",
         "/v1/accounts",
         EVENTS,
     }

@@ -1,6 +1,7 @@
 """The columns of both tables, and what each is worth where not all fit."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from rich.text import Text
 
@@ -12,6 +13,7 @@ from agentcg.cli.top.table import Column
 
 _MIB = 1 << 20
 Row = CallRow | SessionRow
+R = TypeVar("R", CallRow, SessionRow)
 
 
 def calls(glyphs: Glyphs, *, everywhere: bool) -> Sequence[Column[CallRow]]:
@@ -26,9 +28,9 @@ def calls(glyphs: Glyphs, *, everywhere: bool) -> Sequence[Column[CallRow]]:
         Column("STATE", 9, 2, lambda r, _: r.state, lambda r: r.state, right=False),
         Column("MEMORY", 7, 10, lambda r, _: figures.used(r.memory, r.limit), lambda r: r.memory),
         Column("LIMIT", 7, 7, lambda r, _: figures.size(r.limit), lambda r: r.limit),
-        Column("MINUTE", 10, 8, _memory(glyphs), right=False, wide=20),
+        _course("MINUTE", 8, _memory(glyphs), wide=20),
         Column("CPU", 5, 9, lambda r, _: figures.cpus(r.cpu), lambda r: r.cpu),
-        Column("CPU MINUTE", 10, 0, _cpu(glyphs), right=False, wide=20),
+        _course("CPU MINUTE", 0, _cpu(glyphs), wide=20),
         Column("PSI", 4, 3, lambda r, _: figures.percent(r.pressure), lambda r: r.pressure),
         Column("TIME", 6, 5, lambda r, _: figures.span(r.seconds), lambda r: r.seconds),
         Column("MARKS", 7, 9, _marks, lambda r: figures.weight(r.marks), right=False, wide=19),
@@ -46,14 +48,18 @@ def sessions(glyphs: Glyphs) -> Sequence[Column[SessionRow]]:
         Column("CALLS", 6, 7, lambda r, _: str(r.calls), lambda r: r.calls),
         Column("MEMORY", 7, 10, lambda r, _: figures.used(r.memory, r.limit), lambda r: r.memory),
         Column("LIMIT", 7, 6, lambda r, _: figures.size(r.limit), lambda r: r.limit),
-        Column("MINUTE", 10, 8, _memory(glyphs), right=False, wide=30),
+        _course("MINUTE", 8, _memory(glyphs), wide=30),
         Column("CPU", 5, 9, lambda r, _: figures.cpus(r.cpu), lambda r: r.cpu),
-        Column("CPU MINUTE", 10, 0, _cpu(glyphs), right=False, wide=30),
+        _course("CPU MINUTE", 0, _cpu(glyphs), wide=30),
         Column("PSI", 4, 4, lambda r, _: figures.percent(r.pressure), lambda r: r.pressure),
         Column("NAME", 10, 7, lambda r, _: r.name, lambda r: r.name, right=False, wide=24),
         Column("MARKS", 0, 11, _counted, lambda r: figures.weight(r.marks), right=False),
     ]
     # fmt: on
+
+
+def _course(name: str, worth: int, cell: Callable[[R, int], Text], *, wide: int) -> Column[R]:
+    return Column(name, 10, worth, cell, right=False, wide=wide, drawn=True)
 
 
 def _memory(glyphs: Glyphs) -> Callable[[Row, int], Text]:

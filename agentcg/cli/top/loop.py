@@ -24,6 +24,8 @@ _KEY = 0.05
 # What is new is drawn so often at most: a storm of events makes no storm of screens.
 _DRAW = 0.1
 _TICK = 1.0
+# Objects that came to be before they are collected: several answers of 500 calls, 5 000 each.
+_LIVING = 50_000
 
 
 class Source(Protocol):
@@ -58,8 +60,14 @@ Making = Callable[[Callable[[], Screen], Callable[[], None]], Source]
 
 def run(source: Making) -> bool:
     """Show it until the user leaves; whether that was by an interrupt."""
-    gc.freeze()  # what is there by now stays: a collection has only the answers to look at
+    settle()
     return asyncio.run(Loop(Terminal(output.console()), source).run())
+
+
+def settle() -> None:
+    """Collect seldom, and look at little: nothing of what is read and drawn is in a cycle."""
+    gc.freeze()  # what is there by now stays
+    gc.set_threshold(_LIVING)
 
 
 class Loop:

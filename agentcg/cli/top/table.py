@@ -19,7 +19,10 @@ _PLENTY = 40  # and where others may be wider than they must
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """One column; `wide` where there is room, `order` what it is sorted by, None: not at all."""
+    """One column; `wide` where there is room, `order` what it is sorted by, None: not at all.
+
+    `drawn`: its cells are pictures, which in reverse would show the opposite.
+    """
 
     name: str
     width: int
@@ -28,6 +31,7 @@ class Column(Generic[T]):
     order: Callable[[T], float | str | None] | None = None
     right: bool = True
     wide: int = 0
+    drawn: bool = False
 
 
 def names(columns: Sequence[Column[T]]) -> list[str]:
@@ -84,19 +88,20 @@ def row(item: T, fit: Sequence[tuple[Column[T], int]], glyphs: Glyphs, *, here: 
     """One line; where the cursor is it is marked by a sign too, for who sees no colours."""
     line = Text(">" if here else " ")
     for number, (column, width) in enumerate(fit):
+        start = len(line) if number else 0
         cell = column.cell(item, width)
         if number:
             line.append(" ")
         if isinstance(cell, str):
             line.append(sized(foreign(cell, width, glyphs), width, glyphs, right=column.right))
-            continue
-        room = " " * max(0, width - cell.cell_len)
-        if column.right:
-            line.append(room).append_text(cell)
         else:
-            line.append_text(cell).append(room)
-    if here:
-        line.stylize("reverse")
+            room = " " * max(0, width - cell.cell_len)
+            if column.right:
+                line.append(room).append_text(cell)
+            else:
+                line.append_text(cell).append(room)
+        if here:
+            line.stylize("reverse", start, start + 1 if column.drawn else None)
     return line
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentcg.cli.output import Format
+from agentcg.cli.output import Sheet
 from agentcg.cli.probe import _print
 from agentcg.kernel.tracer import address
 from agentcg.model.grant import Grant
@@ -88,5 +88,5 @@ def test_a_line_says_what_happened(
     question: Question, one: dict[str, Any], shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given: dict[str, Any] = {"at": 1.0, "cgroup_id": 9, "pid": 7, "program": "make"} | one
-    _print(Traced(**given), "c-1", question, Format.TABLE)
+    _print(Traced(**given), "c-1", question, Sheet.TABLE)
     assert capsys.readouterr().out == f"{shown}\n"

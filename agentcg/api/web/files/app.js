@@ -8,6 +8,7 @@ import * as host from "./host.js";
 import { note, sessionLink } from "./parts.js";
 import * as session from "./session.js";
 import { State } from "./state.js";
+import { sort } from "./table.js";
 
 const EVERY = 1000;
 const AGAIN = 2000;
@@ -21,6 +22,7 @@ const state = new State();
 const NOTHING = new Set([401, 403, 404, 422]); // answers after which there is nothing to be seen
 let hurry = () => {};
 let drawn = null; // the place of which the view is
+let draw = () => {}; // the view again, of what was read last
 let refused = ""; // why a link was not taken, until somebody goes elsewhere
 const CONNECTING = "connecting";
 let deaf = CONNECTING; // why no events are heard, or nothing
@@ -71,8 +73,11 @@ async function once() {
     return;
   }
   crumbs(view, name, view === call ? found.view?.call.session : null);
-  const made = view.draw(found, state, Math.max(LEAST, main.clientWidth));
-  become(main, made.flat(Infinity).filter(Boolean));
+  draw = () => {
+    const made = view.draw(found, state, Math.max(LEAST, main.clientWidth));
+    become(main, made.flat(Infinity).filter(Boolean));
+  };
+  draw();
   drawn = place;
   warn("");
   if (deaf) say(deaf, deaf === CONNECTING ? "" : "lost");
@@ -144,6 +149,7 @@ async function start() {
   }
 }
 
+main.addEventListener("click", ({ target }) => sort(target) && draw());
 window.addEventListener("resize", () => hurry());
 window.addEventListener("hashchange", () => {
   if (location.hash.startsWith("#enter=")) location.reload();

@@ -3,8 +3,10 @@
 import { OFF, perhaps } from "./daemon.js";
 import { h } from "./dom.js";
 import { NONE, cores, count, moment, percent, size, span, visible } from "./format.js";
-import { KILLS, facts, note, sessionLink, since, table, title, told, used } from "./parts.js";
+import { KILLS, facts, note, sessionLink, since, title, told, used } from "./parts.js";
 import { course } from "./plot.js";
+import { pressed } from "./pressed.js";
+import { table } from "./table.js";
 
 const POINTS = 500;
 const EVENTS = 100;
@@ -17,11 +19,15 @@ export async function read(state, id) {
     perhaps(`/v1/calls/${id}/trace?points=${POINTS}`),
     state.refresh(),
   ]);
-  if (view !== null) state.rates.take([view]);
-  return { id, view, trace };
+  if (view === null) return { id, view };
+  state.rates.take([view]);
+  // Evidence is dear: it is asked for again when something has happened to the call.
+  const seen = `${id} ${view.call.state} ${trace?.events?.at(-1)?.seq}`;
+  const why = await state.past(seen, () => perhaps(`/v1/calls/${id}/explanation`));
+  return { id, view, trace, why };
 }
 
-export function draw({ id, view, trace }, state, width) {
+export function draw({ id, view, trace, why }, state, width) {
   if (view === null) return [note(`There is no call ${id}, or it is forgotten.`)];
   const { call, usage } = view;
   const events = trace === OFF || trace === null ? [] : trace.events;
@@ -31,6 +37,8 @@ export function draw({ id, view, trace }, state, width) {
     figures(call, usage, state),
     title("Its course"),
     course(trace, call.grant.memory_limit, width, state),
+    title("Who pressed whom"),
+    pressed(why),
     title("Asked for and granted"),
     table([["", ""], ["Asked", ""], ["Granted", ""], ["Enforced", "command"]], terms(call), ""),
     call.grant.notes.map((text) => note(text)),

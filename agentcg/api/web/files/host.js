@@ -3,8 +3,8 @@
 import { OFF, get, perhaps } from "./daemon.js";
 import { h } from "./dom.js";
 import { cores, count, percent, size, visible } from "./format.js";
-import { KILLS, byMemory, calls, closed, facts } from "./parts.js";
-import { order, sessionLink, table, title, told, used } from "./parts.js";
+import { KILLS, calls, closed, facts, sessionLink, title, told, used } from "./parts.js";
+import { byMemory, order, table } from "./table.js";
 
 const CLOSED = 300; // of the last day, among which kills are looked for
 
@@ -26,7 +26,7 @@ export function draw({ sessions, open, past }, state) {
   return [
     gauges(sessions, open, state),
     title("Sessions"),
-    table(COLUMNS, rows(sessions, open, killed, state), "No session is open."),
+    table(COLUMNS, rows(sessions, open, killed, state), "No session is open.", "sessions"),
     title("Open calls"),
     calls(open, state, true),
     title(`Killed in the last day, among the last ${CLOSED} calls that closed`),
@@ -40,13 +40,13 @@ export function draw({ sessions, open, past }, state) {
 }
 
 const COLUMNS = [
-  ["Session", ""],
-  ["Name", "command"],
-  ["Memory", "figure"],
-  ["CPU of calls", "figure"],
-  ["Calls", "figure"],
-  [`Killed of last ${CLOSED}`, "figure"],
-  ["Undeclared", "figure"],
+  ["Session", "", ({ session }) => session.id],
+  ["Name", "command", ({ session }) => session.name],
+  ["Memory", "figure", ({ memory }) => memory],
+  ["CPU of calls", "figure", ({ cpu }) => cpu],
+  ["Calls", "figure", ({ open_calls }) => open_calls],
+  [`Killed of last ${CLOSED}`, "figure", ({ kills }) => kills],
+  ["Undeclared", "figure", ({ undeclared }) => undeclared],
 ];
 
 function gauges(sessions, open, { host, machine }) {
@@ -72,15 +72,18 @@ function rows(sessions, open, killed, state) {
       const id = view.session.id;
       const mine = open.filter((one) => one.call.session === id);
       const rates = mine.map((one) => state.rates.of(one.call.id)).filter((one) => one !== null);
+      const cpu = rates.length ? together(rates, state) : null;
+      const kills = killed?.filter((one) => one.session === id).length;
       return {
         key: id,
+        of: { ...view, cpu, kills },
         cells: [
           sessionLink(id),
           visible(view.session.name),
           used(view.memory, view.limit),
-          cores(rates.length ? together(rates, state) : null),
+          cores(cpu),
           count(view.open_calls),
-          count(killed?.filter((one) => one.session === id).length),
+          count(kills),
           count(view.undeclared),
         ],
       };

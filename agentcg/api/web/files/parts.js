@@ -1,10 +1,10 @@
-// What several views are made of: tables, bars, lists of facts, calls, events.
+// What several views are made of: bars, lists of facts, calls, events.
 
 import { h, s } from "./dom.js";
 import { NONE, cores, moment, size, span, visible } from "./format.js";
+import { byMemory, order, table } from "./table.js";
 
 const SHOWN = 160; // characters of a command in a table
-const ROWS = 200;
 const CLOSE = 0.9; // of a limit: from here on it is close
 export const KILLS = new Set(["oom", "gpu", "deadline", "stall", "pressure", "request", "orphaned"]);
 
@@ -25,28 +25,6 @@ export const facts = (pairs) =>
       .filter(([, value]) => value !== null && value !== undefined && value !== "")
       .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
   );
-
-// `columns` are [name, class]; `rows` are {key, cells}.
-export function table(columns, rows, empty) {
-  if (!rows.length) return h("p", {}, empty);
-  const head = columns.map(([name, kind]) => h("th", { class: kind, scope: "col" }, name));
-  const body = rows.slice(0, ROWS).map(({ key, cells }) =>
-    h(
-      "tr",
-      { "data-key": key },
-      cells.map((cell, number) => {
-        const [label, kind] = columns[number];
-        return h("td", { class: kind, "data-label": label }, cell);
-      }),
-    ),
-  );
-  const more = rows.length - ROWS;
-  const made = h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, body));
-  return [
-    h("div", { class: "wide" }, made),
-    more > 0 ? h("p", {}, `and ${more} more`) : null,
-  ];
-}
 
 // How much of `limit` is used, as a bar with its words.
 export function used(value, limit) {
@@ -72,30 +50,26 @@ export const command = (call) => {
   return visible(text.length > SHOWN ? text.slice(0, SHOWN) + "…" : text);
 };
 
-// The most first; what is not known last.
-export const byMemory = (one, other) => (other ?? -1) - (one ?? -1);
-
-export const order = (one, other) => (one < other ? -1 : 1);
-
 // Seconds since a moment; clocks that were set make none of it negative.
 export const since = (at, now) => (at === null ? null : Math.max(0, now - at));
 
 // `places`: also whose they are.
 export function calls(views, state, places) {
   const columns = [
-    ["Call", ""],
-    ...(places ? [["Session", ""]] : []),
-    ["Command", "command"],
-    ["State", ""],
-    ["Memory", "figure"],
-    ["Peak", "figure"],
-    ["CPU", "figure"],
-    ["For", "figure"],
+    ["Call", "", ({ call }) => call.id],
+    ...(places ? [["Session", "", ({ call }) => call.session]] : []),
+    ["Command", "command", ({ call }) => command(call)],
+    ["State", "", ({ call }) => call.state],
+    ["Memory", "figure", ({ usage }) => usage.memory],
+    ["Peak", "figure", ({ usage }) => usage.peak],
+    ["CPU", "figure", ({ call }) => state.rates.of(call.id)],
+    ["For", "figure", ({ call }) => since(call.started_at, state.now)],
   ];
   const rows = views
     .toSorted((a, b) => byMemory(a.usage.memory, b.usage.memory) || order(a.call.id, b.call.id))
     .map(({ call, usage }) => ({
       key: call.id,
+      of: { call, usage },
       cells: [
         callLink(call.id),
         ...(places ? [sessionLink(call.session)] : []),
@@ -107,23 +81,24 @@ export function calls(views, state, places) {
         span(since(call.started_at, state.now)),
       ],
     }));
-  return table(columns, rows, "No call is open.");
+  return table(columns, rows, "No call is open.", "calls");
 }
 
 export function closed(accounts, places, empty) {
   const columns = [
-    ["Call", ""],
-    ...(places ? [["Session", ""]] : []),
-    ["Class", "command"],
-    ["Ended by", ""],
-    ["Peak", "figure"],
-    ["Limit", "figure"],
-    ["CPU time", "figure"],
-    ["Took", "figure"],
-    ["Declared", ""],
+    ["Call", "", (one) => one.call],
+    ...(places ? [["Session", "", (one) => one.session]] : []),
+    ["Class", "command", (one) => one.kind],
+    ["Ended by", "", (one) => one.cause],
+    ["Peak", "figure", (one) => one.peak],
+    ["Limit", "figure", (one) => one.limit],
+    ["CPU time", "figure", (one) => one.cpu],
+    ["Took", "figure", (one) => one.wall],
+    ["Declared", "", (one) => one.declared_at],
   ];
   const rows = accounts.map((one) => ({
     key: one.call,
+    of: one,
     cells: [
       callLink(one.call),
       ...(places ? [sessionLink(one.session)] : []),
@@ -136,7 +111,7 @@ export function closed(accounts, places, empty) {
       moment(one.declared_at),
     ],
   }));
-  return table(columns, rows, empty);
+  return table(columns, rows, empty, "closed");
 }
 
 export function told(events, empty) {

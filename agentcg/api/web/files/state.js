@@ -74,7 +74,7 @@ export class State {
     this.events.length = Math.min(this.events.length, EVENTS);
   }
 
-  // Closed calls: read again when some have closed, and in case that was not heard.
+  // What is dear to read: again when calls have closed, and in case that was not heard.
   async past(of, read) {
     const now = performance.now();
     if (this.#past.of !== of || now < this.#unsettled || now - this.#past.at > HOLDS) {

@@ -18,6 +18,7 @@ DATA = (
     "/v1/calls",
     "/v1/calls/c-0",
     "/v1/calls/c-0/trace",
+    "/v1/calls/c-0/explanation",
     "/v1/accounts",
     "/v1/events",
     "/ui/machine",

@@ -46,16 +46,7 @@ def seen(one: Session, calls: int, memory: int = 900 * MIB) -> SessionView:
 
 def call(number: int, home: str, seconds: float = 0.0, *, began: float = AT) -> CallView:
     """A call `seconds` after its start; each number has a size, a pace and a command of its own."""
-    limit = (256 << number % 4) * MIB
-    share = 0.5 + 0.4 * math.sin(seconds / 9 + number)
-    usage = Counters(
-        memory=int(limit * share),
-        peak=int(limit * 0.9),
-        cpu=seconds * (number % 5) / 5,
-        throttled=seconds / 4 if number % 7 == 4 else 0.0,
-        pids=3 + number % 20,
-        pressure=(number % 6) * 2.5,
-    )
+    limit = _limit(number)
     record = Call(
         CallId(f"c-{number:08x}"),
         SessionId(home),
@@ -65,7 +56,23 @@ def call(number: int, home: str, seconds: float = 0.0, *, began: float = AT) -> 
         declared_at=began - number % 300,
         started_at=began - number % 300,
     )
-    return CallView(record, usage)
+    return CallView(record, usage(number, seconds))
+
+
+def usage(number: int, seconds: float) -> Counters:
+    share = 0.5 + 0.4 * math.sin(seconds / 9 + number)
+    return Counters(
+        memory=int(_limit(number) * share),
+        peak=int(_limit(number) * 0.9),
+        cpu=seconds * (number % 5) / 5,
+        throttled=seconds / 4 if number % 7 == 4 else 0.0,
+        pids=3 + number % 20,
+        pressure=(number % 6) * 2.5,
+    )
+
+
+def _limit(number: int) -> int:
+    return (256 << number % 4) * MIB
 
 
 def killed(view: CallView, at: float) -> CallView:
@@ -137,7 +144,7 @@ class Fleet(FakeController):
         return Trace(session, None, None, 0, samples, ())
 
     def _at(self, number: int, seconds: int) -> tuple[float, Counters]:
-        return self.began + seconds, call(number, "", seconds).usage
+        return self.began + seconds, usage(number, seconds)
 
 
 def _samples(seen: Iterable[tuple[float, Counters]]) -> tuple[Sample, ...]:
