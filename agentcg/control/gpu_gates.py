@@ -90,7 +90,7 @@ async def _decide(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
             return
         finally:
             live.gpu_gates -= 1
-    _tell(core, live, replace(lease, used=needs), why, main=gate.pid == live.record.pid)
+    denied(core, live, replace(lease, used=needs), why, main=gate.pid == live.record.pid)
     await core.blocking(guard.deny, gate)
 
 
@@ -112,12 +112,14 @@ def _lease(core: Core, gate: "Gate") -> Lease | None:
     return None
 
 
-def _tell(core: Core, live: LiveCall, lease: Lease, why: str, *, main: bool) -> None:
-    """One process is killed; the call may go on without it, and then ends as it ends."""
-    killed = words.killed(lease)
+def denied(core: Core, live: LiveCall, lease: Lease, why: str, *, main: bool) -> None:
+    """One process is about to be killed, and that is told.
+
+    The call may go on without it: it is the cause of the call's end if that is a failure.
+    """
+    killed = live.gpu_kill = words.killed(lease)
     if main:
         live.killed_for = live.killed_for or Cause.GPU
-        live.gpu_kill = killed
     core.tell(
         Kind.GPU_PRESSURE,
         f"{killed} ({why})",
