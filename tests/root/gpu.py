@@ -1,5 +1,6 @@
-"""What the tests of the GPU guards share: a bpf file system, a lease, a command in a cgroup."""
+"""What the tests of the GPU guards share: a bpf file system, a device, a lease."""
 
+import os
 import select
 import subprocess
 import time
@@ -28,6 +29,25 @@ PAIRS = [
     ("cuArray3DCreate_v2", "cuArrayDestroy"),
 ]
 MIB = 1 << 20
+GPU, _MINOR = 1, 5  # for a GPU's: the numbers of /dev/zero
+OPEN = "import os, sys; os.close(os.open(sys.argv[1], os.O_RDWR))"
+# Opens it, says so, and on a line of input uses what it has.
+KEEPS = (
+    "import os, sys; d = os.open(sys.argv[1], 2); print('open', flush=True); input(); os.read(d, 1)"
+)
+
+
+@contextmanager
+def device_in(folder: Path) -> Iterator[Path]:
+    """A GPU's device."""
+    place = folder / "dev"
+    place.mkdir()
+    # Of its own: where systemd mounts /tmp, no device can be opened there.
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+    path = place / "nvidia0"
+    os.mknod(path, 0o20666, os.makedev(GPU, _MINOR))
+    yield path
+    subprocess.run(["umount", place], check=True)
 
 
 @contextmanager
