@@ -205,7 +205,7 @@ async def view(core: Core, caller: Caller) -> GpuView:
         found,
         devices=tuple(replace(one, processes=()) for one in found.devices),
         engine=None if found.engine is None else replace(found.engine, pids=()),
-        leases=tuple(one for one in found.leases if _sees(core, caller, one)),
+        leases=tuple(one for one in found.leases if rights.sees_lease(core, caller, one)),
     )
 
 
@@ -229,7 +229,7 @@ def lease(core: Core, caller: Caller, wanted: LeaseId) -> Lease:
         found = leases.lease(wanted)
     except NotFoundError:
         raise unknown from None
-    if not _sees(core, caller, found):
+    if not rights.sees_lease(core, caller, found):
         raise unknown
     return found
 
@@ -265,16 +265,6 @@ async def program(
     return await leases.program_event(
         live.record.id, name, body.event, kv_bytes=body.kv_bytes, tool=tool, eta=body.eta
     )
-
-
-def _sees(core: Core, caller: Caller, one: Lease) -> bool:
-    if caller.role is Role.CALL:
-        return one.call == caller.call
-    if caller.role is not Role.SESSION or one.session != caller.session:
-        return caller.role is Role.ADMIN
-    # A session of the same name may have been before it.
-    live = core.state.sessions.get(one.session)
-    return live is not None and one.asked_at >= live.record.created_at
 
 
 def _leases(core: Core) -> "Leases":
