@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from agentcg import units
-from agentcg.control import gpu_gates, gpu_host
+from agentcg.control import gpu_gates, gpu_host, lease_engine
 from agentcg.control.bounded import Bounded
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
@@ -19,10 +19,9 @@ from agentcg.errors import AgentcgError, UnsupportedError
 from agentcg.gpu import gates
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.event import Kind
-from agentcg.model.gpu import EngineLimit, GuardKind, Lease, ShrinkStatus
+from agentcg.model.gpu import EngineLimit, GuardKind, Lease
 
 _WITHIN = 10.0
-_GROWING = 2.0
 _DIED = "the daemon died while it waited"
 _Stopped = tuple[LiveCall, CgroupDir, tuple[int, ...]]  # and who waits at its gate
 T = TypeVar("T")
@@ -111,17 +110,10 @@ def _limits(core: Core, leaves: Iterable[CgroupDir]) -> None:
 
 
 async def _give_back(core: Core, told: EngineLimit) -> None:
-    """Once: no loop is there that would see to it."""
     engine = gpu_host.engine_of(core.settings.gpu)
     if engine is None:
         raise UnsupportedError(
             f"the inference engine keeps to {units.format_bytes(told.limit)} of KV cache, and had "
             f"{units.format_bytes(told.was)}: gpu.engine is none now, so set it there by hand"
         )
-    revision = told.revision + 1
-    core.journal.put_limit(EngineLimit(revision, told.was, told.limit))
-    grow = partial(engine.limit, told.was, revision=revision, timeout=_GROWING)
-    result = await Bounded("the inference engine").do(grow, _WITHIN)
-    if result.status is not ShrinkStatus.APPLIED:
-        raise UnsupportedError(f"the inference engine: {result.reason or result.status.value}")
-    core.journal.put_limit(EngineLimit(revision, told.was, told.was))
+    await lease_engine.give_back(engine, core.journal, told, Bounded("the inference engine"))
