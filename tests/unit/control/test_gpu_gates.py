@@ -16,6 +16,7 @@ from agentcg.errors import LimitError
 from agentcg.gpu.gates import Gate
 from agentcg.kernel.bpf_records import GpuAccount
 from agentcg.model.event import Event
+from agentcg.model.ids import LeaseId
 from agentcg.model.outcome import Cause
 from tests.unit.control.lessor import GIB, LEASE, Lessor
 
@@ -125,6 +126,19 @@ async def test_a_raise_goes_by_what_is_used_now_and_lowers_nothing(
     assert lessor.leases[LEASE.id].bytes == then
     assert guard.denied == []
     assert call.gpu_gates == 0
+
+
+async def test_of_several_leases_the_first_that_may_have_what_is_short_has_it(
+    core: Core, call: LiveCall, lessor: Lessor
+) -> None:
+    guard: Any = Probes()
+    full = replace(LEASE, id=LeaseId("g-full"), bytes=LEASE.wish.memory)
+    lessor.leases[full.id] = full
+    guard.used = full.bytes + LEASE.bytes
+    await gpu_gates._decide(core, guard, replace(GATE, leases=(full.id, LEASE.id)))
+    assert lessor.leases[full.id] == full
+    assert lessor.leases[LEASE.id].bytes == 6 * GIB
+    assert (guard.denied, call.killed_for) == ([], None)
 
 
 async def test_who_waits_for_a_raise_is_denied_in_the_end(
