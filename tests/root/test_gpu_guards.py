@@ -146,8 +146,8 @@ def _tenant(host: Daemon) -> tuple[str, ...]:
     return sys.executable, TENANT, "path", str(host.scratch / "host" / fake.CUDA)
 
 
-def _killed(host: Daemon) -> None:
-    host.stop(signal.SIGKILL)
+def _again(host: Daemon, number: signal.Signals = signal.SIGKILL) -> None:
+    host.stop(number)
     host.start()
 
 
@@ -163,7 +163,7 @@ def test_who_is_seen_over_its_lease_is_stopped_until_it_has_a_larger_one(
     driver.one(f"compute {pid} {3 * GIB}")
     until(lambda: call.frozen, "it to be stopped")
     until(lambda: call.thaw() == 409, "nobody else to let it go on")
-    _killed(host)
+    _again(host)
     until(lambda: call.frozen, "it to be stopped by the next daemon")
     assert call.change("4GiB") == 200
     until(lambda: not call.frozen, "it to go on")
@@ -228,7 +228,7 @@ def test_who_asks_for_more_than_its_lease_waits_until_there_is_room(
     other.tenant.process.communicate("\n\n", timeout=30)  # and so its lease is over
     assert call.tenant.answer().isdigit()
     assert (call.lease["bytes"], call.lease["used"], call.frozen) == (512 * MIB, 256 * MIB, False)
-    _killed(host)
+    _again(host)
     call.tenant.ask(f"take cuMemAlloc_v2 {512 * MIB}")
     outcome = call.outcome()
     assert (outcome["cause"], outcome["exit_code"]) == ("gpu", 128 + signal.SIGKILL)
@@ -236,15 +236,16 @@ def test_who_asks_for_more_than_its_lease_waits_until_there_is_room(
 
 
 @by("uprobe")
-def test_who_waits_for_a_daemon_that_is_killed_is_killed_and_told(
-    host: Daemon, driver: Driver, start: Start
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_who_waits_for_a_daemon_that_ends_is_killed_and_told(
+    host: Daemon, driver: Driver, start: Start, number: signal.Signals
 ) -> None:
     other = start("--gpu=256MiB", words=_tenant(host))
     driver.one(used=FULL - 512 * MIB)
     call = start(*PART, words=_tenant(host))
     call.tenant.ask(f"take cuMemAlloc_v2 {512 * MIB}")
-    until(lambda: call.frozen, "it to wait")
-    _killed(host)
+    until(lambda: call.thaw() == 409, "it to wait")
+    _again(host, number)
     outcome = call.outcome()
     assert (outcome["cause"], call.tenant.process.wait(30)) == ("gpu", -signal.SIGKILL)
     assert not other.frozen

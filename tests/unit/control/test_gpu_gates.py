@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentcg.control import evidence, gpu_gates, gpu_host
+from agentcg.control import evidence, gpu, gpu_gates, gpu_host
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
 from agentcg.errors import LimitError
@@ -139,6 +139,31 @@ async def test_of_several_leases_the_first_that_may_have_what_is_short_has_it(
     assert lessor.leases[full.id] == full
     assert lessor.leases[LEASE.id].bytes == 6 * GIB
     assert (guard.denied, call.killed_for) == ([], None)
+
+
+async def test_a_stop_denies_who_waits_and_goes_on_once_that_has_its_outcome(
+    core: Core, call: LiveCall
+) -> None:
+    order: list[str] = []
+
+    def end() -> None:
+        order.append("closed")
+        call.closed.set()
+
+    async def close() -> None:
+        order.append("denied")
+        asyncio.get_running_loop().call_later(0.05, end)
+
+    leases: Any = SimpleNamespace(close=close)
+    core.leases = leases
+    call.gpu_gates = 1
+    await gpu.stop(core)
+    assert order == ["denied", "closed"]
+    core.leases = leases
+    call.closed.clear()
+    call.gpu_gates = 0
+    await gpu.stop(core)
+    assert order == ["denied", "closed", "denied"]
 
 
 async def test_who_waits_for_a_raise_is_denied_in_the_end(
