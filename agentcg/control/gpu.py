@@ -4,6 +4,7 @@ Where there is no driver every ask is denied with the reason, and the daemon run
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,6 +33,7 @@ log = logging.getLogger("agentcg")
 # Seconds for the driver to tell what there is; to go on without it is better than to hang.
 _LOOKING = 20.0
 _LEAVING = 5.0
+_ENDING = 1.0  # a call that has lost a process may go on, too
 
 _KINDS: Mapping[GpuNews, Kind] = {
     GpuNews.QUEUED: Kind.GPU_QUEUED,
@@ -91,8 +93,14 @@ async def start(core: Core) -> None:
 async def stop(core: Core) -> None:
     """Stop leasing; leases stay in the journal for the next daemon."""
     leases, core.leases = core.leases, None
-    if leases is not None:
-        await leases.close()
+    if leases is None:
+        return
+    waiting = [one.closed.wait() for one in core.state.calls.values() if one.gpu_gates]
+    await leases.close()
+    # Who waits at libcuda's gate is denied by that, and killed: what its call died of is known now.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ENDING):
+            await asyncio.gather(*waiting)
 
 
 async def leave(core: Core) -> None:

@@ -67,21 +67,25 @@ async def _answer(core: Core, guard: "UprobeGuard", gate: "Gate", turn: asyncio.
 
 
 async def _decide(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
-    lease = _lease(core, gate)
-    live = None if lease is None else core.state.calls.get(lease.call)
-    if core.leases is None or lease is None or live is None:
+    leases = _leases(core, gate)
+    live = core.state.calls.get(leases[0].call) if leases else None
+    if core.leases is None or live is None:
         await core.blocking(guard.deny, gate)
         return
     needs, within = gate.asked + await _used(core, guard, gate, live), gate.at + GATE
+    has = sum(one.bytes for one in leases)
+    # Which device memory is on the library does not say: the first that may have it has it.
+    short = max(0, needs - has)  # another may have been let through by what they have
+    may = [one for one in leases if one.bytes + short <= one.wish.memory]
+    lease = (may or leases)[0]
     why = f"{units.format_bytes(needs)} is more than it asked for"
     if gate.killed:
         why = "nobody answered in time" if gate.late else "it went on without leave"
-    elif needs <= lease.wish.memory:
+    elif may:
         live.gpu_gates += 1
         try:
             async with asyncio.timeout(within - time.monotonic()):
-                # Never less: another may have been let through by what it has.
-                await core.leases.change(lease.id, memory=max(needs, lease.bytes))
+                await core.leases.change(lease.id, memory=lease.bytes + short)
         except AgentcgError as e:
             why = e.message
         except TimeoutError:
@@ -90,7 +94,8 @@ async def _decide(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
             return
         finally:
             live.gpu_gates -= 1
-    _tell(core, live, replace(lease, used=needs), why, main=gate.pid == live.record.pid)
+    all_of_it = replace(lease, bytes=has, used=needs)
+    denied(core, live, all_of_it, why, main=gate.pid == live.record.pid)
     await core.blocking(guard.deny, gate)
 
 
@@ -102,22 +107,23 @@ async def _used(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall) 
     return gate.used if account is None else int(account.used)
 
 
-def _lease(core: Core, gate: "Gate") -> Lease | None:
-    """The first of the leaf's: which device memory is on the library does not say."""
+def _leases(core: Core, gate: "Gate") -> list[Lease]:
+    """Those of the leaf."""
+    found = []
     for one in gate.leases:
-        try:
-            return None if core.leases is None else core.leases.lease(one)
-        except NotFoundError:
-            continue
-    return None
+        with contextlib.suppress(NotFoundError):
+            found += [] if core.leases is None else [core.leases.lease(one)]
+    return found
 
 
-def _tell(core: Core, live: LiveCall, lease: Lease, why: str, *, main: bool) -> None:
-    """One process is killed; the call may go on without it, and then ends as it ends."""
-    killed = words.killed(lease)
+def denied(core: Core, live: LiveCall, lease: Lease, why: str, *, main: bool) -> None:
+    """One process is about to be killed, and that is told.
+
+    The call may go on without it: it is the cause of the call's end if that is a failure.
+    """
+    killed = live.gpu_kill = words.killed(lease)
     if main:
         live.killed_for = live.killed_for or Cause.GPU
-        live.gpu_kill = killed
     core.tell(
         Kind.GPU_PRESSURE,
         f"{killed} ({why})",

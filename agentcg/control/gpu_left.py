@@ -5,33 +5,38 @@ limits in the driver, an engine that keeps to less.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from agentcg import units
-from agentcg.control import gpu_host
+from agentcg.control import gpu_gates, gpu_host, lease_engine
 from agentcg.control.bounded import Bounded
 from agentcg.control.core import Core
+from agentcg.control.state import LiveCall
 from agentcg.errors import AgentcgError, UnsupportedError
+from agentcg.gpu import gates
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.event import Kind
-from agentcg.model.gpu import EngineLimit, GuardKind, ShrinkStatus
+from agentcg.model.gpu import EngineLimit, GuardKind, Lease
 
 _WITHIN = 10.0
-_GROWING = 2.0
+_DIED = "the daemon died while it waited"
+_Stopped = tuple[LiveCall, CgroupDir, tuple[int, ...]]  # and who waits at its gate
+T = TypeVar("T")
 
 
 async def clear(core: Core) -> None:
     """Undo what is not gone on with. `core.gpus` is what there is; None: nothing is leased."""
-    leaves = {one.record.id: one.leaf for one in core.state.calls.values() if one.leaf is not None}
     leases = core.journal.open_leases()
     limited = {one.call for one in leases if one.guard is GuardKind.DRIVER}
-    steps: list[Callable[[], Awaitable[None]]] = [
-        partial(_in_thread, partial(_waiting, list(leaves.values())))
-    ]
+    steps: list[Callable[[], Awaitable[None]]] = [partial(_stopped, core, leases)]
     if core.host.has("bpf") and not _works(core, GuardKind.DEVICE):
         steps.append(partial(_in_thread, _gate))
     if limited and not _works(core, GuardKind.DRIVER):
-        those = [leaf for call, leaf in leaves.items() if call in limited]
+        calls = [core.state.calls[one] for one in limited if one in core.state.calls]
+        those = [live.leaf for live in calls if live.leaf is not None]
         steps.append(partial(_in_thread, partial(_limits, core, those)))
     told = core.journal.limit()
     if (core.gpus is None or core.gpus.engine is None) and told and told.limit < told.was:
@@ -47,8 +52,8 @@ async def clear(core: Core) -> None:
         core.tell(Kind.DAEMON, f"{len(leases)} leases of GPU memory end: gpu.enabled is off")
 
 
-async def _in_thread(step: Callable[[], None]) -> None:
-    await Bounded("what an earlier daemon left of GPU leases").do(step, _WITHIN)
+async def _in_thread(step: Callable[[], T]) -> T:
+    return await Bounded("what an earlier daemon left of GPU leases").do(step, _WITHIN)
 
 
 def _works(core: Core, kind: GuardKind) -> bool:
@@ -68,11 +73,30 @@ def _gate() -> None:
     pins.remove(SET)
 
 
-def _waiting(leaves: Iterable[CgroupDir]) -> None:
-    from agentcg.gpu.gates import Leaf
+async def _stopped(core: Core, leases: Iterable[Lease]) -> None:
+    """Let go on what was stopped, and kill who waits at libcuda's gate, which is told first."""
+    calls = [(one, one.leaf) for one in core.state.calls.values() if one.leaf is not None]
+    by_call = {one.call: one for one in leases}
+    found = await _in_thread(partial(_waiting, calls))
+    for live, _, pids in found:
+        lease = by_call.get(live.record.id)
+        if lease is not None and pids:
+            main = live.record.pid in pids or 0 in pids
+            gpu_gates.denied(core, live, replace(lease, used=None), _DIED, main=main)
+    await _in_thread(partial(_recover, [leaf for _, leaf, _ in found]))
 
+
+def _waiting(calls: Iterable[tuple[LiveCall, CgroupDir]]) -> list[_Stopped]:
+    found = []
+    for live, leaf in calls:
+        with suppress(OSError, AgentcgError):
+            found.append((live, leaf, gates.waiting(leaf)))
+    return found
+
+
+def _recover(leaves: Iterable[CgroupDir]) -> None:
     for leaf in leaves:
-        Leaf(leaf).cgroup.close()
+        gates.recover(leaf)
 
 
 def _limits(core: Core, leaves: Iterable[CgroupDir]) -> None:
@@ -86,17 +110,10 @@ def _limits(core: Core, leaves: Iterable[CgroupDir]) -> None:
 
 
 async def _give_back(core: Core, told: EngineLimit) -> None:
-    """Once: no loop is there that would see to it."""
     engine = gpu_host.engine_of(core.settings.gpu)
     if engine is None:
         raise UnsupportedError(
             f"the inference engine keeps to {units.format_bytes(told.limit)} of KV cache, and had "
             f"{units.format_bytes(told.was)}: gpu.engine is none now, so set it there by hand"
         )
-    revision = told.revision + 1
-    core.journal.put_limit(EngineLimit(revision, told.was, told.limit))
-    grow = partial(engine.limit, told.was, revision=revision, timeout=_GROWING)
-    result = await Bounded("the inference engine").do(grow, _WITHIN)
-    if result.status is not ShrinkStatus.APPLIED:
-        raise UnsupportedError(f"the inference engine: {result.reason or result.status.value}")
-    core.journal.put_limit(EngineLimit(revision, told.was, told.was))
+    await lease_engine.give_back(engine, core.journal, told, Bounded("the inference engine"))

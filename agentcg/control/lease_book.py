@@ -53,6 +53,11 @@ class Held:
         return min(self.before, self.lease.used)
 
     @property
+    def doubt(self) -> int:
+        """The use that is not in `charged`, as it was seen once only."""
+        return 0 if self.lease.used is None else max(0, self.lease.used - (self.charged or 0))
+
+    @property
     def sure(self) -> int:
         """The use that leaves the least to be taken: one that is not known is all of it."""
         used, before = self.lease.used, self.before
@@ -110,6 +115,7 @@ class Book:
                 preemptible=one.lease.wish.preemptible,
                 ending=one.ending,
                 until=one.ends,
+                doubt=0 if sure else one.doubt,
             )
             for one in self.held.values()
             if one.lease.gpu == gpu

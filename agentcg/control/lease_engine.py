@@ -12,7 +12,7 @@ from functools import partial
 
 from agentcg.control.bounded import Bounded
 from agentcg.control.journal import Journal
-from agentcg.errors import AgentcgError
+from agentcg.errors import AgentcgError, UnavailableError
 from agentcg.gpu.engine import Engine
 from agentcg.model.gpu import (
     EngineCaps,
@@ -31,7 +31,29 @@ _RETRY = 5.0  # before one that refused is asked again
 _NUDGE = 1.0  # before one that has not obeyed is told again
 _NUDGED = 1.0  # seconds for it to obey then: meanwhile nothing is granted beside it
 _MARGIN = 1.0
+_GROWING = 1.0
 _STALE = 3  # so often a higher revision is tried
+
+
+async def give_back(
+    engine: Engine, journal: Journal, told: EngineLimit, bounded: Bounded
+) -> EngineLimit:
+    """Let an engine have again what it had, once, where no loop sees to it.
+
+    Raises:
+        AgentcgError: it does not answer, or does not take it; the journal has that it is owed it.
+    """
+    revision = told.revision + 1
+    if not journal.put_limit(EngineLimit(revision, told.was, told.limit)):
+        raise UnavailableError("the journal cannot be written")
+    grow = partial(engine.limit, told.was, revision=revision, timeout=_GROWING)
+    result = await bounded.do(grow, _GROWING + _MARGIN)
+    if result.status is not ShrinkStatus.APPLIED:
+        why = result.reason or result.status.value
+        raise UnavailableError(f"the inference engine did not take its memory back ({why})")
+    given = EngineLimit(revision, told.was, told.was)
+    journal.put_limit(given)
+    return given
 
 
 class EngineDesk:
@@ -165,6 +187,21 @@ class EngineDesk:
         if self._demand is not None:
             self._demand.cancel()
             await asyncio.wait([self._demand])
+
+    async def give_back(self) -> None:
+        """Let it have again all that it had, as nobody needs it now.
+
+        Once, within twice the time of one demand: what fails is the next daemon's to do.
+        """
+        record = self._record
+        if record is None or not self.owed:
+            return
+        try:
+            self._record = await give_back(self._engine, self._journal, record, self._bounded)
+        except AgentcgError as e:
+            self._told(e.message, record)
+        else:
+            self._told("", self._record)
 
     def _begin(
         self, limit: int, known: Allowance, evict: Sequence[ProgramId], within: float

@@ -103,7 +103,10 @@ class Leases:
         await self._lessor.turn()
 
     async def close(self) -> None:
-        """Refuse who waits, and stop. Leases and what the engine is owed are in the journal."""
+        """Refuse who waits, and stop. Leases and what the engine is owed are in the journal.
+
+        Where nothing is leased the engine has all back.
+        """
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.wait([self._loop])
@@ -111,6 +114,8 @@ class Leases:
             self._tenures.deny(asking, words.STOPPING)
         if self._lessor.desk is not None:
             await self._lessor.desk.stop()
+            if not self._book.held:
+                await self._lessor.desk.give_back()
 
     async def ask(
         self,

@@ -96,12 +96,17 @@ def _say(core: Core, live: LiveCall, part: Part) -> None:
 
 
 def restarted(core: Core, live: LiveCall) -> None:
-    """Have a call whose wait ended with the daemon before this one know that."""
+    """Have a call that waited, by its grant, when the daemon before this one ended know of that."""
     record, wish = live.record, live.record.intent.gpu
-    if core.leases is None or wish is None or core.leases.of_call(record.id):
+    if core.leases is None or wish is None:
         return
     queued = Lease(LeaseId("g-0"), record.session, record.id, wish, LeaseState.QUEUED, core.now())
-    if record.grant.enforced.get(GPU) == lent.leased(queued).enforced:
+    if record.grant.enforced.get(GPU) != lent.leased(queued).enforced:
+        return
+    if held := core.leases.of_call(record.id):
+        # Granted, and the grant not written yet.
+        _say(core, live, lent.leased(held[0]))
+    else:
         _say(core, live, lent.denied(lease_words.RESTARTED))
         core.tell(
             Kind.GPU_DENIED,
@@ -205,7 +210,7 @@ async def view(core: Core, caller: Caller) -> GpuView:
         found,
         devices=tuple(replace(one, processes=()) for one in found.devices),
         engine=None if found.engine is None else replace(found.engine, pids=()),
-        leases=tuple(one for one in found.leases if _sees(core, caller, one)),
+        leases=tuple(one for one in found.leases if rights.sees_lease(core, caller, one)),
     )
 
 
@@ -229,7 +234,7 @@ def lease(core: Core, caller: Caller, wanted: LeaseId) -> Lease:
         found = leases.lease(wanted)
     except NotFoundError:
         raise unknown from None
-    if not _sees(core, caller, found):
+    if not rights.sees_lease(core, caller, found):
         raise unknown
     return found
 
@@ -241,8 +246,10 @@ async def change(core: Core, caller: Caller, wanted: LeaseId, body: LeasePatchBo
         async with asyncio.timeout(WITHIN):
             return await _leases(core).change(found.id, memory=body.memory, extend=body.extend)
     except TimeoutError:
+        more = body.memory is None or body.memory > found.bytes
+        what = "no room for more" if more else "no answer of what holds it"
         raise LimitError(
-            f"lease {found.id}: there was no room for more within {WITHIN:g} s, and it is as it was"
+            f"lease {found.id}: there was {what} within {WITHIN:g} s, and it is as it was"
         ) from None
 
 
@@ -265,16 +272,6 @@ async def program(
     return await leases.program_event(
         live.record.id, name, body.event, kv_bytes=body.kv_bytes, tool=tool, eta=body.eta
     )
-
-
-def _sees(core: Core, caller: Caller, one: Lease) -> bool:
-    if caller.role is Role.CALL:
-        return one.call == caller.call
-    if caller.role is not Role.SESSION or one.session != caller.session:
-        return caller.role is Role.ADMIN
-    # A session of the same name may have been before it.
-    live = core.state.sessions.get(one.session)
-    return live is not None and one.asked_at >= live.record.created_at
 
 
 def _leases(core: Core) -> "Leases":

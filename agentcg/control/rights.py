@@ -6,6 +6,7 @@ from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession
 from agentcg.errors import ConflictError, DeniedError, NotFoundError
 from agentcg.model.call import Call
+from agentcg.model.gpu import Lease
 from agentcg.model.ids import CallId, SessionId
 
 
@@ -16,13 +17,22 @@ def sees(caller: Caller, session: SessionId) -> bool:
 
 def sees_call(core: Core, caller: Caller, call: Call) -> bool:
     """Whether a call is there for a caller."""
+    return _sees(core, caller, call.session, call.id, call.declared_at)
+
+
+def sees_lease(core: Core, caller: Caller, lease: Lease) -> bool:
+    """Whether a lease is there for a caller: to whom its call is."""
+    return _sees(core, caller, lease.session, lease.call, lease.asked_at)
+
+
+def _sees(core: Core, caller: Caller, session: SessionId, call: CallId, since: float) -> bool:
     if caller.role is Role.CALL:
-        return caller.call == call.id
-    if caller.role is not Role.SESSION or caller.session != call.session:
+        return caller.call == call
+    if caller.role is not Role.SESSION or caller.session != session:
         return caller.role is Role.ADMIN
-    # A session of the same name may have been before it: its calls are another's business.
-    live = core.state.sessions.get(call.session)
-    return live is not None and call.declared_at >= live.record.created_at
+    # A session of the same name may have been before it: what it had is another's business.
+    live = core.state.sessions.get(session)
+    return live is not None and since >= live.record.created_at
 
 
 def asker(core: Core, caller: Caller) -> LiveSession | None:

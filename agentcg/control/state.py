@@ -72,9 +72,9 @@ class LiveCall:
 
     `calls_oom` and `session_oom` are those levels' own counters when the call was declared;
     `for_room`: if it is frozen, then until the pool has room. `told` is set when the container
-    engine said how it ended. `gpu` is what its grant says of GPU memory, `gpu_kill` words
-    on it if it was killed for that; `gpu_held` that it is frozen for it, `gpu_gates` how many
-    of its processes wait at libcuda's gate.
+    engine said how it ended. `gpu` is what its grant says of GPU memory, `gpu_kill` words on it if
+    it or a process of it was killed for that; `gpu_held` that it is frozen for it, `gpu_gates` how
+    many of its processes wait at libcuda's gate.
     `held` is how long it waited for memory while memory.high held its session up, seconds; while
     it does so, `waited` is what its whole time of waiting was when that began.
     """

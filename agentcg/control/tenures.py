@@ -1,5 +1,6 @@
 """The life of a lease: granted, held by a guard, ended, and let go once its memory is seen free."""
 
+import asyncio
 import contextlib
 import logging
 from dataclasses import replace
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _HOLDING = 5.0  # seconds for a guard to answer
+_WAITS = frozenset({LeaseState.QUEUED, LeaseState.SHRINKING})
 
 
 class Tenures:
@@ -50,6 +52,8 @@ class Tenures:
             self._undo(asking, held, before.bytes)
             self.deny(asking, why)
             return
+        if held.lease.state in _WAITS:
+            held.lease = _granted(held.lease)
         self._parts.journal.put_lease(held.lease)
         if asking.answer.done():  # withdrawn
             if asking.held is not None:
@@ -70,14 +74,13 @@ class Tenures:
         now, length = self._parts.now(), asking.lease.wish.duration
         lease = replace(
             asking.lease,
-            state=LeaseState.GRANTED,
             gpu=gpu,
             used=0,
             granted_at=now,
             expires_at=None if length is None else now + length,
             revision=revision if asking.shrunk else None,
             eta=None,
-            reason="",
+            reason=words.HOLDING,
         )
         ends = None if length is None else self._parts.clock() + length
         held = Held(lease, asking.leaf, ends=ends)
@@ -101,6 +104,8 @@ class Tenures:
                 left = min(left, lease.expires_at - lease.granted_at)
         clock = self._parts.clock()
         ends = None if left is None else clock + left
+        if lease.state in _WAITS:  # for the guard of the daemon before this one
+            lease = _granted(lease)
         held = Held(lease, self._parts.leaf(lease.call), ends=ends, before=None)
         self._book.held[lease.id] = held
         if held.ending:
@@ -118,6 +123,9 @@ class Tenures:
             why = await self.hold(held, size)
         except LateError as e:
             why, held.back = e.message, held.lease.bytes
+        except asyncio.CancelledError:
+            held.back = held.lease.bytes
+            raise
         finally:
             held.changing = False
         if why:
@@ -240,3 +248,7 @@ class Tenures:
         self._book.close(held.lease)
         self._parts.journal.drop_lease(lease)
         self._parts.tell(GpuNews.RELEASED, held.lease, "Its GPU memory is free.", {})
+
+
+def _granted(lease: Lease) -> Lease:
+    return replace(lease, state=LeaseState.GRANTED, reason="")

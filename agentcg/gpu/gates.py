@@ -134,11 +134,21 @@ def unmark(cgroup: CgroupDir) -> None:
         os.removexattr(_path(cgroup), _MARK)
 
 
+def waiting(cgroup: CgroupDir) -> tuple[int, ...]:
+    """Who waits at a gate here, by the mark of an earlier daemon; 0 has no number for us.
+
+    Raises:
+        OSError: there is no mark.
+    """
+    with suppress(ValueError):
+        return tuple(map(int, os.getxattr(_path(cgroup), _MARK).split()))
+    return ()
+
+
 def recover(cgroup: CgroupDir) -> None:
     """Let go on what an earlier daemon stopped; who waits at a gate is killed, for want of one."""
-    with suppress(OSError, ValueError):
-        left = os.getxattr(_path(cgroup), _MARK).split()
-        for pid in map(int, left):
+    with suppress(OSError):
+        for pid in waiting(cgroup):
             _kill(cgroup, pid)
         with suppress(AgentcgError):
             cgroup.freeze(frozen=False)

@@ -144,6 +144,9 @@ def _gentle(ledger: Ledger, idle: Sequence[Idle], want: int) -> Step:
 
 def _costly(ask: Ask, ledger: Ledger, idle: Sequence[Idle], short: int, now: float) -> Step:
     """`short`: how much is missing still when all was taken that costs nobody anything."""
+    short -= sum(claim.doubt for claim in ledger.claims)
+    if short <= 0:
+        return Wait(words.UNSURE, making=True)
     short -= sum(claim.most for claim in ledger.claims if claim.ending)
     if short <= 0:
         return Wait(words.ENDING, making=True)

@@ -4,7 +4,9 @@ from agentcg import units
 from agentcg.model.gpu import EngineLimit, GpuWish, Lease, OnDeny
 
 MAKING = "the inference engine was asked to make room and has not yet"
+HOLDING = "what is to hold it to its memory has not answered yet"
 ENDING = "leases that are over have not yet given their memory back"
+UNSURE = "what was taken just now is to be seen a second time before it is counted on"
 FULL = "other leases and the inference engine hold the memory"
 BEHIND = "others have waited for longer"
 RATE = "the inference engine gave up its cache a short time ago, and may keep it for a while"

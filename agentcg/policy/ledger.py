@@ -48,7 +48,11 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a lease may use. `used` None is unknown; `until`: when it ends, None open."""
+    """What a lease may use. `used` None is unknown; `until`: when it ends, None open.
+
+    `doubt`: use that was seen once only, and is not in `used`: it is counted twice until it is seen
+    again.
+    """
 
     lease: LeaseId
     bytes: int
@@ -57,6 +61,7 @@ class Claim:
     preemptible: bool = False
     ending: bool = False
     until: float | None = None
+    doubt: int = 0
 
     @property
     def untaken(self) -> int:
@@ -66,7 +71,7 @@ class Claim:
     @property
     def most(self) -> int:
         """What its end may give back: an unknown use is promised, and gone from what is free."""
-        return 2 * self.bytes if self.used is None else max(self.bytes, self.used)
+        return (2 * self.bytes if self.used is None else max(self.bytes, self.used)) + self.doubt
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ class Evidence:
     `status` is the wait status of its main process, `killed_for` why we killed it, if we did,
     `calls_oom` and `session_oom` how far those levels' own `oom` counters rose while it ran,
     `calls_limit` and `session_limit` their memory limits, `held` how long the governor held its
-    threads up, `gpu` words on its GPU memory if it was killed for that, `most` what a call of its
-    session may be granted.
+    threads up, `gpu` words on its GPU memory if it, or a process of it, was killed for that, `most`
+    what a call of its session may be granted.
     """
 
     usage: Counters
@@ -97,8 +97,9 @@ def _cause(call: Call, evidence: Evidence, code: int | None, signal: int | None)
     # A command that ended by itself just before the kill came was not killed.
     if evidence.killed_for is not None and code is None:
         return evidence.killed_for
-    if evidence.usage.pids_max_hits and code not in (0, None):
-        return Cause.PIDS
+    felt = Cause.GPU if evidence.gpu else Cause.PIDS if evidence.usage.pids_max_hits else None
+    if felt is not None and code not in (0, None):
+        return felt
     if signal is not None:
         return Cause.SIGNALLED
     if code is not None:

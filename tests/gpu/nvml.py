@@ -24,9 +24,9 @@ class Driver:
         new.write_text("".join(f"{line}\n" for line in lines))
         new.rename(self.file)
 
-    def one(self, *lines: str, before: tuple[str, ...] = ()) -> None:
-        """A GPU of 80 GiB of which 1 GiB is reserved and 9 GiB are used, and more about it."""
-        device = (f"gpu {ONE} NVIDIA H200", f"memory {80 * GIB} {GIB} {9 * GIB}")
+    def one(self, *lines: str, before: tuple[str, ...] = (), used: int = 9 * GIB) -> None:
+        """A GPU of 80 GiB of which 1 GiB is reserved, and more about it."""
+        device = (f"gpu {ONE} NVIDIA H200", f"memory {80 * GIB} {GIB} {used}")
         self.tell("driver 615.71.09", *before, *device, *lines)
 
     @property

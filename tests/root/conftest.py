@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def host(cgroup_root: CgroupDir, tmp_path: Path, request: pytest.FixtureRequest)
     """A daemon that follows an engine; `parametrize` it indirectly with settings."""
     root = Path(os.environ["AGENTCG_TEST_ROOT"])
     pool = f"{cgroup_root.path.name}/agentcg.slice"
-    config = {"docker": {"enabled": True, "socket": str(tmp_path / "docker.sock")}}
+    config: dict[str, Any] = {"docker": {"enabled": True, "socket": str(tmp_path / "docker.sock")}}
     config |= getattr(request, "param", {})
     with (
         running(tmp_path / "docker.sock") as engine,

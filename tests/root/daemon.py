@@ -23,6 +23,7 @@ ENTER = 'echo 0 > "$0/cgroup.procs" && exec "$@"'
 
 Json = Any
 T = TypeVar("T")
+_MODULE = "agentcg.control.main"
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Daemon:
     scratch: Path
     config: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    module: str = _MODULE
 
     @property
     def calls(self) -> Path:
@@ -65,7 +67,7 @@ class Daemon:
         config.write_text(yaml.safe_dump(settings))
         with (self.scratch / "daemon.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "agentcg.control.main", "--config", str(config)],
+                [sys.executable, "-m", self.module, "--config", str(config)],
                 stdout=log,
                 stderr=log,
                 cwd=REPO,
@@ -128,9 +130,11 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def running(root: Path, pool: str, scratch: Path, **config: Any) -> Iterator[Daemon]:
+def running(
+    root: Path, pool: str, scratch: Path, *, module: str = _MODULE, **config: Any
+) -> Iterator[Daemon]:
     """A daemon that is stopped at the end, however the test went."""
-    daemon = Daemon(root, pool, scratch, config)
+    daemon = Daemon(root, pool, scratch, config, module=module)
     daemon.start()
     try:
         yield daemon

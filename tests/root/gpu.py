@@ -1,10 +1,12 @@
-"""What the tests of the GPU guards share: a guard, a lease, what is charged to it, and its gate."""
+"""What the tests of the GPU guards share: a device, a guard, a lease, its account and gate."""
 
 import os
 import select
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,25 @@ PAIRS = [
     ("cuArray3DCreate_v2", "cuArrayDestroy"),
 ]
 MIB = 1 << 20
+GPU, _MINOR = 1, 5  # for a GPU's: the numbers of /dev/zero
+OPEN = "import os, sys; os.close(os.open(sys.argv[1], os.O_RDWR))"
+# Opens it, says so, and on a line of input uses what it has.
+KEEPS = (
+    "import os, sys; d = os.open(sys.argv[1], 2); print('open', flush=True); input(); os.read(d, 1)"
+)
+
+
+@contextmanager
+def device_in(folder: Path) -> Iterator[Path]:
+    """A GPU's device."""
+    place = folder / "dev"
+    place.mkdir()
+    # Of its own: where systemd mounts /tmp, no device can be opened there.
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+    path = place / "nvidia0"
+    os.mknod(path, 0o20666, os.makedev(GPU, _MINOR))
+    yield path
+    subprocess.run(["umount", place], check=True)
 
 
 def lease(size: int = 0, name: str = "g-1") -> Lease:

@@ -15,16 +15,11 @@ from agentcg.kernel.bpffs import Pins
 from agentcg.kernel.cgroupfs import CgroupDir
 from tests.root.bpf import pins_in
 from tests.root.daemon import ENTER
-from tests.root.gpu import lease
+from tests.root.gpu import GPU, KEEPS, OPEN, device_in, lease
 
 pytestmark = pytest.mark.root
 
-GPU, MINOR, OTHER = 1, 5, "/dev/ptmx"
-OPEN = "import os, sys; os.close(os.open(sys.argv[1], os.O_RDWR))"
-# Opens it, says so, and on a line of input uses what it has.
-KEEPS = (
-    "import os, sys; d = os.open(sys.argv[1], 2); print('open', flush=True); input(); os.read(d, 1)"
-)
+OTHER = "/dev/ptmx"
 DIES = """
 import os, signal, sys
 from pathlib import Path
@@ -57,14 +52,8 @@ def gate(cgroup_root: CgroupDir, pins: Pins) -> Iterator[DeviceGate]:
 
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "dev"
-    folder.mkdir()
-    # Of its own: where systemd mounts /tmp, no device can be opened there.
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
-    path = folder / "nvidia0"
-    os.mknod(path, 0o20666, os.makedev(GPU, MINOR))
-    yield path
-    subprocess.run(["umount", folder], check=True)
+    with device_in(tmp_path) as path:
+        yield path
 
 
 def opens(where: CgroupDir, path: Path | str) -> bool:

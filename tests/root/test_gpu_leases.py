@@ -15,7 +15,7 @@ from tests.root.daemon import ACG, RUN, Daemon, until
 pytestmark = pytest.mark.root
 
 ASK = str(Path(__file__).with_name("ask.py"))
-# The driver itself holds the leases: pids of the host, as the watchdog needs them, a test has not.
+# The driver itself holds the leases; test_gpu_guards.py has the other guards.
 SETTINGS = {"enabled": True, "reserve": "4GiB", "require": "driver"}
 SHOW = ["sh", "-c", 'echo "gpu=$CUDA_VISIBLE_DEVICES"; read end']
 PIPES: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

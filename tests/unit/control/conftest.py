@@ -13,6 +13,7 @@ from agentcg.control.core import Core
 from agentcg.control.state import LiveCall, LiveSession, State
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.call import Call, CallState
+from agentcg.model.event import Event
 from agentcg.model.grant import Grant
 from agentcg.model.host import Host
 from agentcg.model.ids import CallId, SessionId
@@ -21,6 +22,7 @@ from agentcg.model.session import Runtime, Session
 from agentcg.sandbox.tree import Tree
 from agentcg.settings import Observer, Settings
 from agentcg.telemetry.bus import Bus
+from tests.unit.control.lessor import LEASE, Lessor
 
 PLACES = 3
 ONE = CallId("c-1")
@@ -63,6 +65,22 @@ def call(core: Core, live: LiveSession) -> LiveCall:
     made.record = replace(made.record, state=CallState.RUNNING)
     core.state.add_call(made)
     return made
+
+
+@pytest.fixture
+def lessor(core: Core) -> Lessor:
+    made = Lessor(leases={LEASE.id: LEASE})
+    made.room.set()
+    as_leases: Any = made
+    core.leases = as_leases
+    return made
+
+
+@pytest.fixture
+def told(core: Core, monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    heard: list[Event] = []
+    monkeypatch.setattr(core.recorder, "heard", heard.append)
+    return heard
 
 
 def gathers(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[int, int]]:

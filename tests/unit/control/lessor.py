@@ -20,6 +20,12 @@ from agentcg.model.ids import CallId, LeaseId, ProgramId, SessionId
 GIB = 1 << 30
 DEVICE = GpuReading("GPU-1", "H200", 80 * GIB, 0, 80 * GIB, (), 5.0)
 
+LEASE = Lease(
+    *(LeaseId("g-0"), SessionId("s"), CallId("c-1"), GpuWish(8 * GIB), LeaseState.ACTIVE, 5.0),
+    gpu="GPU-1",
+    bytes=4 * GIB,
+)
+
 
 @dataclass
 class Lessor:

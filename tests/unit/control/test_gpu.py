@@ -1,76 +1,27 @@
 """What happens to leases becomes events; what this host has of GPUs."""
 
-import asyncio
-import os
 import threading
-import time
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from agentcg.control import gpu, gpu_gates, gpu_host
+from agentcg.control import gpu, gpu_host
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
-from agentcg.errors import BpfError, LimitError, UnsupportedError
-from agentcg.gpu.gates import Gate
+from agentcg.errors import BpfError, UnsupportedError
 from agentcg.gpu.imaginary import Imaginary
 from agentcg.gpu.ladder import Ladder
 from agentcg.gpu.overuse import Act, Share
 from agentcg.gpu.watchdog import Finding
 from agentcg.kernel import procfs
-from agentcg.kernel.bpf_records import GpuAccount
 from agentcg.model.event import ABOUT, Event, Kind
-from agentcg.model.gpu import GpuNews, GpuWish, GuardKind, Lease, LeaseState
-from agentcg.model.ids import LeaseId, SessionId
+from agentcg.model.gpu import GpuNews, GuardKind
 from agentcg.model.outcome import Cause
 from agentcg.settings_parts import Gpu, GpuEngine
 from tests.unit.control.conftest import ONE
-from tests.unit.control.lessor import GIB, Lessor
-
-LEASE = Lease(
-    *(LeaseId("g-0"), SessionId("s"), ONE, GpuWish(8 * GIB), LeaseState.ACTIVE, 5.0),
-    gpu="GPU-1",
-    bytes=4 * GIB,
-)
-GATE = Gate(
-    *((LEASE.id,), 7, "python", 2 * GIB, 3 * GIB, 4 * GIB, time.monotonic() + 600, 1, 7),
-    killed=False,
-)
-
-
-class Probes:
-    """A guard by uprobes that remembers whom it denied."""
-
-    def __init__(self) -> None:
-        self.denied: list[Gate] = []
-        self.used = GATE.used
-
-    def account(self, leaf: object) -> GpuAccount:
-        del leaf
-        return GpuAccount(used=self.used)
-
-    def deny(self, gate: Gate) -> None:
-        self.denied.append(gate)
-
-
-@pytest.fixture
-def lessor(core: Core) -> Lessor:
-    made = Lessor(leases={LEASE.id: LEASE})
-    made.room.set()
-    as_leases: Any = made
-    core.leases = as_leases
-    return made
-
-
-@pytest.fixture
-def told(core: Core, monkeypatch: pytest.MonkeyPatch) -> list[Event]:
-    heard: list[Event] = []
-    monkeypatch.setattr(core.recorder, "heard", heard.append)
-    return heard
+from tests.unit.control.lessor import GIB, LEASE
 
 
 @pytest.mark.parametrize("news", list(GpuNews))
@@ -110,106 +61,6 @@ async def test_what_the_watchdog_does_is_told_and_explains_a_death(
     assert call.killed_for is Cause.GPU
     assert "4 GiB that it was granted while it used 6 GiB" in call.gpu_kill
     assert [one.kind for one in told] == [Kind.GPU_PRESSURE] * 4
-
-
-async def test_who_stands_at_the_gate_gets_what_it_asked_for_first(
-    core: Core, call: LiveCall, lessor: Lessor
-) -> None:
-    guard: Any = Probes()
-    await gpu_gates._decide(core, guard, GATE)
-    assert lessor.leases[LEASE.id].bytes == 5 * GIB
-    assert guard.denied == []
-    assert call.killed_for is None
-
-
-@pytest.mark.parametrize("case", ["beyond", "no room", "without leave", "late"])
-async def test_beyond_that_or_without_room_it_is_killed_and_told(
-    core: Core, call: LiveCall, lessor: Lessor, told: list[Event], case: str
-) -> None:
-    guard: Any = Probes()
-    call.record = replace(call.record, pid=GATE.pid)
-    call.gpu_held = True  # by the watchdog, whose business it stays
-    lessor.refuses = LimitError("no room") if case == "no room" else None
-    asked = 9 * GIB if case == "beyond" else GATE.asked
-    gate = replace(GATE, asked=asked, killed=case in {"without leave", "late"}, late=case == "late")
-    await gpu_gates._decide(core, guard, gate)
-    assert guard.denied == [gate]
-    assert call.killed_for is Cause.GPU
-    assert (call.gpu_held, call.gpu_gates) == (True, 0)
-    words = {
-        "beyond": "12 GiB is more than it asked for",
-        "no room": "(no room)",
-        "without leave": "(it went on without leave)",
-        "late": "(nobody answered in time)",
-    }
-    assert words[case] in told[-1].text
-
-
-async def test_a_turn_that_fails_is_not_the_last(
-    core: Core, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gpu_gates, "_EVERY", 0.01)
-    turns, again = [OSError("no such file"), RuntimeError("a defect")], asyncio.Event()
-    read, write = os.pipe()
-
-    def turn(_now: float) -> list[Any]:
-        if turns:
-            raise turns.pop()
-        loop.call_soon_threadsafe(again.set)
-        return []
-
-    loop = asyncio.get_running_loop()
-    guard: Any = SimpleNamespace(fd=read, scan=lambda: None, turn=turn)
-    following = asyncio.create_task(gpu_gates.follow(core, guard))
-    async with asyncio.timeout(30):
-        await again.wait()
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
-    os.close(read)
-    os.close(write)
-
-
-async def test_a_call_whose_child_is_killed_goes_on(
-    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
-) -> None:
-    guard: Any = Probes()
-    call.record = replace(call.record, pid=GATE.pid + 1)
-    lessor.refuses = LimitError("no room")
-    await gpu_gates._decide(core, guard, GATE)
-    assert guard.denied == [GATE]
-    assert (call.killed_for, call.gpu_kill) == (None, "")
-    assert "(no room)" in told[-1].text
-
-
-@pytest.mark.parametrize(("used", "then"), [(5 * GIB, 7 * GIB), (GIB, 4 * GIB)])
-async def test_a_raise_goes_by_what_is_used_now_and_lowers_nothing(
-    core: Core, call: LiveCall, lessor: Lessor, used: int, then: int
-) -> None:
-    guard: Any = Probes()
-    guard.used = used
-    await gpu_gates._decide(core, guard, GATE)
-    assert lessor.leases[LEASE.id].bytes == then
-    assert guard.denied == []
-    assert call.gpu_gates == 0
-
-
-async def test_who_waits_for_a_raise_is_denied_in_the_end(
-    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
-) -> None:
-    guard: Any = Probes()
-    lessor.room.clear()
-    gate = replace(GATE, at=time.monotonic() - gpu_host.GATE)
-    await gpu_gates._decide(core, guard, gate)
-    assert guard.denied == [gate]
-    assert "no room within" in told[-1].text
-    assert call.gpu_gates == 0
-
-
-@pytest.mark.usefixtures("call")
-async def test_of_a_call_that_has_gone_nobody_waits(core: Core) -> None:
-    guard: Any = Probes()
-    await gpu_gates._decide(core, guard, GATE)
-    assert guard.denied == [GATE]
 
 
 def test_a_process_is_of_the_call_whose_own_cgroup_it_is_in(

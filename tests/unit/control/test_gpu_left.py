@@ -15,7 +15,7 @@ from agentcg.control.lease_book import Held
 from agentcg.control.state import LiveCall
 from agentcg.control.tenures import Tenures
 from agentcg.errors import UnavailableError
-from agentcg.gpu import driver
+from agentcg.gpu import driver, gates
 from agentcg.kernel import bpffs, nvml
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.event import Event
@@ -30,6 +30,7 @@ from agentcg.model.gpu import (
 )
 from agentcg.model.host import Mechanism
 from agentcg.model.ids import LeaseId, SessionId
+from agentcg.model.outcome import Cause
 from tests.unit.control.conftest import ONE
 from tests.unit.control.lessor import GIB
 
@@ -46,13 +47,6 @@ def journal(core: Core, tmp_path: Path) -> Iterator[Journal]:
     with contextlib.closing(Journal(tmp_path / "journal", keep=10)) as made:
         core.journal = made
         yield made
-
-
-@pytest.fixture
-def told(core: Core, monkeypatch: pytest.MonkeyPatch) -> list[Event]:
-    heard: list[Event] = []
-    monkeypatch.setattr(core.recorder, "heard", heard.append)
-    return heard
 
 
 @pytest.fixture
@@ -143,3 +137,17 @@ async def test_without_a_cgroup_only_what_has_gone_counts_as_held(
     tenures = Tenures(nothing, nothing)
     why = await tenures.hold(Held(LEASE, None, gone=gone), GIB)
     assert why == ("" if gone else "its call has no cgroup yet")
+
+
+async def test_who_waited_for_a_killed_daemon_is_told_why_it_is_killed(
+    core: Core, call: LiveCall, told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[CgroupDir | None, Cause | None]] = []
+    monkeypatch.setattr(gates, "waiting", lambda _: (7,))
+    monkeypatch.setattr(gates, "recover", lambda leaf: done.append((leaf, call.killed_for)))
+    call.record = replace(call.record, pid=7)
+    core.journal.put_lease(LEASE)
+    await gpu_left.clear(core)
+    assert done == [(call.leaf, Cause.GPU)]
+    assert told[0].text.endswith("(the daemon died while it waited)")
+    assert call.gpu_kill in told[0].text

@@ -6,6 +6,8 @@ import pytest
 
 from agentcg.control import lease_engine
 from agentcg.model.gpu import (
+    EngineLimit,
+    GpuNews,
     GpuReading,
     LeaseState,
     ProgramId,
@@ -276,3 +278,23 @@ async def test_a_use_that_grew_since_the_last_reading_counts_once_it_is_seen_twi
     assert [one.untaken for one in leases._book.claims("GPU-0", sure=True)] == [0]
     await turns(leases, 1)
     assert [one.untaken for one in leases._book.claims("GPU-0")] == [0]
+
+
+@pytest.mark.parametrize("mode", ["applied", "deferred", "dead"])
+async def test_a_stop_without_a_lease_gives_the_engine_all_back_or_leaves_it_to_the_next(
+    world: World, mode: str
+) -> None:
+    leases = world.leases()
+    await granted(leases, 1, 20)
+    engine(world).mode = mode
+    await leases.close()
+    assert engine(world).limit_now == 38 * GIB  # a lease is held, which the next daemon takes up
+    again = world.leases()
+    await again.recall()
+    again._book.held.clear()
+    await again.close()
+    left = world.journal.limit()
+    given = 50 * GIB if mode == "applied" else 38 * GIB
+    assert left == EngineLimit(2, 50 * GIB, given)
+    assert engine(world).limit_now == given
+    assert world.told[-1][0] is GpuNews.ENGINE

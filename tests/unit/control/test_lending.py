@@ -257,9 +257,14 @@ async def test_whose_wait_a_restart_ended_is_told(
         *(LeaseId("g-0"), SessionId("s"), ONE, WISH, LeaseState.QUEUED, 5.0), reason="Waits."
     )
     lessor.leases[queued.id] = queued
-    call.record = replace(call.record, grant=lending.kept(core, call, call.record.grant))
+    waiting = replace(call.record, grant=lending.kept(core, call, call.record.grant))
+    call.record = waiting
+    lessor.leases[queued.id] = replace(queued, state=LeaseState.GRANTED, gpu="GPU-1")
     lending.restarted(core, call)
-    assert list(call.record.grant.notes) == ["Waits."]  # it does wait
+    assert call.record.grant.env == {
+        "CUDA_VISIBLE_DEVICES": "GPU-1"
+    }  # and its grant did not say so
+    call.record = waiting
     lessor.leases.clear()
     lending.restarted(core, call)
     told = call.record.grant

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from agentcg.model.gpu import LeaseId, ProgramId, Shrink
+from agentcg.policy import lease_words as words
 from agentcg.policy.lease_plan import Ask, Deny, Grant, Idle, Make, Revoke, Step, Wait, decide
 from agentcg.policy.ledger import GIB, Allowance, Claim, Ledger, Rules
 
@@ -55,6 +56,16 @@ def test_then_leases_of_lower_priority_the_lowest_first() -> None:
     assert step(4, full) == Revoke((LeaseId("lower"),))
     assert step(10, full) == Revoke((LeaseId("lower"), LeaseId("low")))
     assert isinstance(step(4, full, priority=-9), Wait)
+
+
+def test_what_was_seen_once_only_is_waited_for_and_no_reason_to_refuse() -> None:
+    grown = replace(claim("grown", 56, doubt=56 * GIB), used=0)
+    # It has all that it may have by now; by the books of before it is still to take that.
+    full = replace(ledger(None, grown), free=4 * GIB)
+    assert step(2, full) == Wait(words.UNSURE, making=True)
+    seen = replace(full, claims=(claim("grown", 56),))
+    assert step(2, seen) == Grant(2 * GIB)
+    assert isinstance(step(60, full), Deny)
 
 
 def test_what_is_ending_is_waited_for() -> None:

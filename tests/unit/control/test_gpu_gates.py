@@ -1,0 +1,185 @@
+"""Who stands at libcuda's gate: a larger lease, or the end, and words."""
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agentcg.control import evidence, gpu, gpu_gates, gpu_host
+from agentcg.control.core import Core
+from agentcg.control.state import LiveCall
+from agentcg.errors import LimitError
+from agentcg.gpu.gates import Gate
+from agentcg.kernel.bpf_records import GpuAccount
+from agentcg.model.event import Event
+from agentcg.model.ids import LeaseId
+from agentcg.model.outcome import Cause
+from tests.unit.control.lessor import GIB, LEASE, Lessor
+
+GATE = Gate(
+    *((LEASE.id,), 7, "python", 2 * GIB, 3 * GIB, 4 * GIB, time.monotonic() + 600, 1, 7),
+    killed=False,
+)
+
+
+class Probes:
+    """A guard by uprobes that remembers whom it denied."""
+
+    def __init__(self) -> None:
+        self.denied: list[Gate] = []
+        self.used = GATE.used
+
+    def account(self, leaf: object) -> GpuAccount:
+        del leaf
+        return GpuAccount(used=self.used)
+
+    def deny(self, gate: Gate) -> None:
+        self.denied.append(gate)
+
+
+async def test_who_stands_at_the_gate_gets_what_it_asked_for_first(
+    core: Core, call: LiveCall, lessor: Lessor
+) -> None:
+    guard: Any = Probes()
+    await gpu_gates._decide(core, guard, GATE)
+    assert lessor.leases[LEASE.id].bytes == 5 * GIB
+    assert guard.denied == []
+    assert call.killed_for is None
+
+
+@pytest.mark.parametrize("case", ["beyond", "no room", "without leave", "late"])
+async def test_beyond_that_or_without_room_it_is_killed_and_told(
+    core: Core, call: LiveCall, lessor: Lessor, told: list[Event], case: str
+) -> None:
+    guard: Any = Probes()
+    call.record = replace(call.record, pid=GATE.pid)
+    call.gpu_held = True  # by the watchdog, whose business it stays
+    lessor.refuses = LimitError("no room") if case == "no room" else None
+    asked = 9 * GIB if case == "beyond" else GATE.asked
+    gate = replace(GATE, asked=asked, killed=case in {"without leave", "late"}, late=case == "late")
+    await gpu_gates._decide(core, guard, gate)
+    assert guard.denied == [gate]
+    assert call.killed_for is Cause.GPU
+    assert (call.gpu_held, call.gpu_gates) == (True, 0)
+    words = {
+        "beyond": "12 GiB is more than it asked for",
+        "no room": "(no room)",
+        "without leave": "(it went on without leave)",
+        "late": "(nobody answered in time)",
+    }
+    assert words[case] in told[-1].text
+
+
+async def test_a_turn_that_fails_is_not_the_last(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_gates, "_EVERY", 0.01)
+    turns, again = [OSError("no such file"), RuntimeError("a defect")], asyncio.Event()
+    read, write = os.pipe()
+
+    def turn(_now: float) -> list[Any]:
+        if turns:
+            raise turns.pop()
+        loop.call_soon_threadsafe(again.set)
+        return []
+
+    loop = asyncio.get_running_loop()
+    guard: Any = SimpleNamespace(fd=read, scan=lambda: None, turn=turn)
+    following = asyncio.create_task(gpu_gates.follow(core, guard))
+    async with asyncio.timeout(30):
+        await again.wait()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    os.close(read)
+    os.close(write)
+
+
+async def test_a_call_whose_child_is_killed_goes_on_and_fails_for_that_or_does_not_fail(
+    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+) -> None:
+    guard: Any = Probes()
+    call.record = replace(call.record, pid=GATE.pid + 1)
+    lessor.refuses = LimitError("no room")
+    await gpu_gates._decide(core, guard, GATE)
+    assert guard.denied == [GATE]
+    assert call.killed_for is None
+    assert "(no room)" in told[-1].text
+    call.status = 0
+    assert evidence.outcome(call, evidence.Reading()).cause is Cause.EXITED
+    call.status = 137 << 8
+    ended = evidence.outcome(call, evidence.Reading())
+    assert (ended.cause, ended.exit_code) == (Cause.GPU, 137)
+    assert "4 GiB that it was granted while it used 5 GiB" in ended.advice
+
+
+@pytest.mark.parametrize(("used", "then"), [(5 * GIB, 7 * GIB), (GIB, 4 * GIB)])
+async def test_a_raise_goes_by_what_is_used_now_and_lowers_nothing(
+    core: Core, call: LiveCall, lessor: Lessor, used: int, then: int
+) -> None:
+    guard: Any = Probes()
+    guard.used = used
+    await gpu_gates._decide(core, guard, GATE)
+    assert lessor.leases[LEASE.id].bytes == then
+    assert guard.denied == []
+    assert call.gpu_gates == 0
+
+
+async def test_of_several_leases_the_first_that_may_have_what_is_short_has_it(
+    core: Core, call: LiveCall, lessor: Lessor
+) -> None:
+    guard: Any = Probes()
+    full = replace(LEASE, id=LeaseId("g-full"), bytes=LEASE.wish.memory)
+    lessor.leases[full.id] = full
+    guard.used = full.bytes + LEASE.bytes
+    await gpu_gates._decide(core, guard, replace(GATE, leases=(full.id, LEASE.id)))
+    assert lessor.leases[full.id] == full
+    assert lessor.leases[LEASE.id].bytes == 6 * GIB
+    assert (guard.denied, call.killed_for) == ([], None)
+
+
+async def test_a_stop_denies_who_waits_and_goes_on_once_that_has_its_outcome(
+    core: Core, call: LiveCall
+) -> None:
+    order: list[str] = []
+
+    def end() -> None:
+        order.append("closed")
+        call.closed.set()
+
+    async def close() -> None:
+        order.append("denied")
+        asyncio.get_running_loop().call_later(0.05, end)
+
+    leases: Any = SimpleNamespace(close=close)
+    core.leases = leases
+    call.gpu_gates = 1
+    await gpu.stop(core)
+    assert order == ["denied", "closed"]
+    core.leases = leases
+    call.closed.clear()
+    call.gpu_gates = 0
+    await gpu.stop(core)
+    assert order == ["denied", "closed", "denied"]
+
+
+async def test_who_waits_for_a_raise_is_denied_in_the_end(
+    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+) -> None:
+    guard: Any = Probes()
+    lessor.room.clear()
+    gate = replace(GATE, at=time.monotonic() - gpu_host.GATE)
+    await gpu_gates._decide(core, guard, gate)
+    assert guard.denied == [gate]
+    assert "no room within" in told[-1].text
+    assert call.gpu_gates == 0
+
+
+@pytest.mark.usefixtures("call")
+async def test_of_a_call_that_has_gone_nobody_waits(core: Core) -> None:
+    guard: Any = Probes()
+    await gpu_gates._decide(core, guard, GATE)
+    assert guard.denied == [GATE]
