@@ -52,7 +52,7 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Reaction:
-    """`speed` up to the threshold, in bytes a second; `over` bytes and `took` seconds from there
+    """`speed` in bytes a second, half way to the threshold; `over` bytes and `took` seconds from it
     until the last thread stood, `grown` bytes from then to the end. `held`: all threads stood.
     """
 
@@ -70,7 +70,8 @@ def judge(threads: Sequence[Sequence[float]], batch: int, room: int, end: float)
     stood = [_stand(thread, crossed, end) for thread in threads]
     last = max(thread[count - 1] for thread, count in zip(threads, stood, strict=True))
     held = all(count * len(threads) * batch < SIZE for count in stood)
-    speed = (room - batch) / (crossed - done[0])
+    half = room // batch // 2  # who is held a little early crosses only after the first delay
+    speed = half * batch / (done[half] - done[0])
     over, grown = sum(stood) * batch - room, (len(done) - sum(stood)) * batch
     return Reaction(speed, over, max(0.0, last - crossed), grown, held)
 
