@@ -183,7 +183,8 @@ def exit_status(pidfd: int, pid: int) -> int | None:
     if code is not None:
         return code
     try:
-        code = procfs.exit_code(pid) if procfs.state(pid) == "Z" else None
+        # X: whoever reaps it has said so, and the kernel has not yet let go of it.
+        code = procfs.exit_code(pid) if procfs.state(pid) in {"Z", "X"} else None
         # Unreaped after the reading, hence the pid was still its own.
         if code is not None and not _reaped(pidfd):
             return code

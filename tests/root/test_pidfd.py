@@ -121,6 +121,18 @@ def test_status_of_a_signal(cgroup_root: CgroupDir, spawn: Spawn) -> None:
         os.close(fd)
 
 
+def test_who_is_being_reaped_tells_as_well(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state lasts for an instant, unless the reaper loses its CPU in it: it is made up here."""
+    pid = spawn("sh", "-c", "exit 3")
+    fd = pidfd.open(pid)
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        monkeypatch.setattr(procfs, "state", lambda _: "X")
+        assert pidfd.exit_status(fd, pid) == 3 << 8
+    finally:
+        os.close(fd)
+
+
 @pytest.mark.usefixtures("no_info")
 def test_without_info_only_a_zombie_tells(spawn: Spawn) -> None:
     pid = spawn("sh", "-c", "exit 3")
