@@ -20,6 +20,8 @@ BASE = "http://agentcg"
 # Closing a call waits until it is gone, reclaim and reaper included.
 PATIENCE = 30.0
 CONNECT = 5.0
+# At once, streams of events included; more requests wait. A session has no more at the daemon.
+CONNECTIONS = 16
 # So long may a connection rest and be used again. The daemon hangs up after 5 s: a request just
 # then would be lost.
 RESTED = 2.0
@@ -46,7 +48,7 @@ def limits(timeout: float) -> httpx2.Timeout:
 
 def pool() -> httpx2.Limits:
     """How many connections a client has, and how long one may rest in between."""
-    return httpx2.Limits(max_keepalive_connections=16, keepalive_expiry=RESTED)
+    return httpx2.Limits(max_connections=CONNECTIONS, keepalive_expiry=RESTED)
 
 
 def raise_problem(status: int, content: bytes) -> None:

@@ -18,7 +18,8 @@
  *
  * With FUZZ_RUNC in the environment all are acg runc: the first text is its arguments, a line each,
  * and what it finds if one of them is --process=/proc/self/fd/0. The runtime that it would become
- * must get them all, in their order, and at most OPTIONS words more behind "exec".
+ * must get them all, in their order, and at most OPTIONS words more behind an "exec", all of them
+ * options of the answer. The file that FUZZ_RUNC names tells at the end how often there were any.
  *
  * Limits: time does not pass, so what deadlines do is not tried; test_hook.py does.
  */
@@ -27,6 +28,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -62,10 +64,11 @@ static struct {
 } now;
 
 static int said;
-static bool runc;
+static const char *runc; /* the file that FUZZ_RUNC names */
 static char *given[WORDS + 1]; /* acg runc's own name and arguments */
 static char *passed[WORDS + 1];
 static int given_count;
+static long with_options;
 
 int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
@@ -132,6 +135,29 @@ static bool same(char *const *a, char *const *b, int n)
 	return true;
 }
 
+static bool told(const char *option)
+{
+	size_t len = strlen(option) + 1;
+
+	for (const char *at = (const char *)now.answer, *end = at + now.len;
+	     (at = memchr(at, 'O', (size_t)(end - at))); at++)
+		if ((size_t)(end - at) > len && !memcmp(at + 1, option, len))
+			return true;
+	return false;
+}
+
+/* Whether `more` options of the answer stand before given[at], and all else is as it was. */
+static bool inserted(char *const *argv, int at, int more)
+{
+	if (!same(argv + 1, given + 1, at - 1) ||
+	    !same(argv + at + more, given + at, given_count - at))
+		return false;
+	for (int i = 0; i < more; i++)
+		if (!told(argv[at + i]))
+			return false;
+	return !more || !strcmp(given[at - 1], "exec");
+}
+
 int __wrap_execv(const char *program, char *const argv[])
 {
 	int more = -given_count, at = 1;
@@ -140,10 +166,11 @@ int __wrap_execv(const char *program, char *const argv[])
 		more++;
 	if (more < 0 || more > OPTIONS || strcmp(argv[0], program))
 		abort();
-	while (at < given_count && (!more || strcmp(given[at - 1], "exec")))
+	while (at <= given_count && !inserted(argv, at, more))
 		at++;
-	if (!same(argv + 1, given + 1, at - 1) || !same(argv + at + more, given + at, given_count - at))
+	if (at > given_count)
 		abort();
+	with_options += more > 0;
 	errno = ENOENT;
 	return -1;
 }
@@ -162,7 +189,7 @@ ssize_t __wrap_recv(int fd, void *data, size_t len, int flags)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc, (void)argv;
-	runc = getenv("FUZZ_RUNC");
+	runc = getenv("FUZZ_RUNC") ? strdup(getenv("FUZZ_RUNC")) : NULL;
 	said = memfd_create("stdin", 0);
 	return said < 0 || dup2(said, STDIN_FILENO) < 0;
 }
@@ -172,6 +199,16 @@ static void say_to_stdin(const uint8_t *text, size_t len, bool flood)
 	if (ftruncate(said, flood ? FLOOD : 0) || lseek(said, 0, SEEK_SET) ||
 	    pwrite(said, text, len, 0) < 0)
 		abort();
+}
+
+__attribute__((destructor)) static void tell_options(void)
+{
+	FILE *file = runc ? fopen(runc, "w") : NULL;
+
+	if (file) {
+		fprintf(file, "%ld", with_options);
+		fclose(file);
+	}
 }
 
 static int become(char *lines)

@@ -1,5 +1,6 @@
 """The web view's page in a real browser, with figures that no host of tests has."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from agentcg.errors import UnavailableError
 from agentcg.model.call import CallState
 from agentcg.model.event import Event, Kind
-from agentcg.model.explanation import Holding, Pressed, Whose
+from agentcg.model.explanation import Explanation, Holding, Pressed, Whose
 from agentcg.model.grant import Grant
 from agentcg.model.ids import CallId
 from agentcg.model.intent import Intent
@@ -123,7 +124,8 @@ def test_who_pressed_whom_is_told(served: Running, page: Browser) -> None:
     shown(page, f"#/call/{CALL}", "3 s after it was declared: its memory growth was held up")
     for words in (
         f"train {SHOWN}",
-        "3 GiB of 8 GiB",
+        "3 GiB",
+        "The pool has 8 GiB now.",
         "all others (7)",
         "this call",
         "somebody may be missing",
@@ -132,6 +134,23 @@ def test_who_pressed_whom_is_told(served: Running, page: Browser) -> None:
         assert words in page.text(), words
     page.click("c-hog")
     reads(page, "There is no call c-hog")
+
+
+def test_a_page_waits_for_no_evidence(
+    served: Running, page: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def slow(*_: object) -> Explanation:
+        await asked.wait()
+        raise UnavailableError(f"the journal is busy {NASTY}")
+
+    monkeypatch.setattr(served.controller, "explanation", slow)
+    shown(page, f"#/call/{CALL}", "It is being looked up.")
+    assert "Ended by: oom" in page.text()
+    served.loop.call_soon_threadsafe(asked.set)
+    reads(page, "Not known now: the journal is busy")
+    assert "Ended by: oom" in page.text()
 
 
 def test_a_column_whose_name_is_clicked_sorts_also_what_comes_after(

@@ -1,3 +1,4 @@
+import asyncio
 from contextlib import aclosing
 from pathlib import Path
 
@@ -21,6 +22,11 @@ async def test_a_call_goes_through_its_life(server: Running) -> None:
         assert (await client.close(call)).call.id == call
         with pytest.raises(NotFoundError):
             await client.kill("c-none")
+
+
+async def test_many_requests_at_once_share_few_connections(server: Running) -> None:
+    async with AsyncClient(server.agent) as client:
+        await asyncio.gather(*(client.health() for _ in range(100)))
 
 
 async def test_the_administrator_sees_sessions_and_host(server: Running) -> None:

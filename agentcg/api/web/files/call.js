@@ -21,9 +21,8 @@ export async function read(state, id) {
   ]);
   if (view === null) return { id, view };
   state.rates.take([view]);
-  // Evidence is dear: it is asked for again when something has happened to the call.
-  const seen = `${id} ${view.call.state} ${trace?.events?.at(-1)?.seq}`;
-  const why = await state.past(seen, () => perhaps(`/v1/calls/${id}/explanation`));
+  const seen = `${view.call.state} ${trace?.events?.at(-1)?.seq}`;
+  const why = state.evidence(id, seen, () => perhaps(`/v1/calls/${id}/explanation`));
   return { id, view, trace, why };
 }
 

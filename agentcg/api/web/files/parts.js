@@ -45,10 +45,8 @@ export function used(value, limit) {
   ];
 }
 
-export const command = (call) => {
-  const text = call.intent.command ?? call.intent.tool;
-  return visible(text.length > SHOWN ? text.slice(0, SHOWN) + "…" : text);
-};
+export const short = (text) => visible(text.length > SHOWN ? text.slice(0, SHOWN) + "…" : text);
+export const command = (call) => short(call.intent.command ?? call.intent.tool);
 
 // Seconds since a moment; clocks that were set make none of it negative.
 export const since = (at, now) => (at === null ? null : Math.max(0, now - at));

@@ -1,28 +1,32 @@
 // Who pressed whom: who held how much of the pool when a call was held up or killed.
 
-import { OFF } from "./daemon.js";
 import { h } from "./dom.js";
 import { size, span, visible } from "./format.js";
-import { callLink, note, sessionLink, used } from "./parts.js";
+import { callLink, note, sessionLink, short } from "./parts.js";
 import { table } from "./table.js";
 
 const COLUMNS = [["By", ""], ["Session", ""], ["", "command"], ["Held of the pool", "figure"]];
 
 export function pressed(found) {
-  if (found === OFF || found === null) return h("p", {}, "Not known: it is forgotten.");
+  if (found === undefined) return h("p", {}, "It is being looked up.");
+  if (found instanceof Error) return note(`Not known now: ${found.message}`);
+  if (found === null) return h("p", {}, "Not known: it is forgotten.");
   const moments = found.pressed.map((one) => moment(one, found));
   const gaps = found.gaps.map((text) => note(`Not known: ${text}`));
-  return [moments.length ? moments : h("p", {}, "Nothing pressed it, as far as is known."), gaps];
+  const pool = found.pool === null ? null : note(`The pool has ${size(found.pool)} now.`);
+  return moments.length
+    ? [moments, pool, gaps]
+    : [h("p", {}, "Nothing pressed it, as far as is known."), gaps];
 }
 
-function moment({ at, since, why, held, cut }, { call, pool }) {
+function moment({ at, since, why, held, cut }, { call }) {
   const rows = held.map((one, number) => ({
     key: `${at} ${number}`,
     cells: [
       who(one, call.id),
       one.session === null ? null : sessionLink(one.session),
-      visible(one.command ?? ""),
-      used(one.memory, pool), // as large as it is now
+      short(one.command ?? ""),
+      size(one.memory),
     ],
   }));
   return [

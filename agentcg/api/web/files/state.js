@@ -8,6 +8,7 @@ const SETTLES = 3000; // after a call has closed, until it is among the closed o
 const TIMES = 0.5; // seconds that a rate is of, at least
 const GONE = 60;
 const NONE = { of: null, at: 0, value: null };
+const UNREAD = { of: null, seen: null, asked: false, at: 0, value: undefined };
 const ROUTINE = new Set(["call.declared", "call.started", "call.closed", "call.changed"]);
 
 // How much CPU time a second each call uses, from one reading to the next.
@@ -41,6 +42,7 @@ export class State {
   #hostAt = -Infinity;
   #opened = null; // when the page was, by that clock; of no matter once an event is heard
   #past = NONE;
+  #evidence = UNREAD;
   #unsettled = 0;
 
   async refresh() {
@@ -62,6 +64,7 @@ export class State {
   anew() {
     this.#hostAt = -Infinity;
     this.#past = NONE;
+    this.#evidence = UNREAD;
   }
 
   hear(event) {
@@ -81,5 +84,20 @@ export class State {
       this.#past = { of, at: now, value: await read() };
     }
     return this.#past.value;
+  }
+
+  // Evidence about a call is dear and may take long: no page waits for it. What is known of it, or
+  // the Error why nothing is, or undefined; asked for again when something else was seen of the call.
+  evidence(of, seen, read) {
+    const known = this.#evidence;
+    const stale = known.seen !== seen || performance.now() - known.at > HOLDS;
+    if (known.of !== of || (stale && !known.asked)) {
+      const value = known.of === of ? known.value : undefined;
+      const one = { of, seen, asked: true, at: 0, value };
+      const over = (answer) => Object.assign(one, { asked: false, at: performance.now(), value: answer });
+      read().then(over, over);
+      this.#evidence = one;
+    }
+    return this.#evidence.value;
   }
 }
