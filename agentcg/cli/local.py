@@ -49,6 +49,7 @@ def doctor(
     if form is Sheet.CSV:
         flat = ((check.name, int(check.works), check.detail) for check in checks)
         output.csv(("mechanism", "works", "detail"), flat)
+        output.note(source)
         return
     for line in source.splitlines():
         output.line(line)

@@ -154,7 +154,10 @@ def _print(one: "Traced", name: str, question: Question, form: Sheet) -> None:
         if form is Sheet.JSON:
             output.json_line(told)
         else:
-            output.csv(_FLAT, [[told[key] for key in _FLAT]], head=False)
+            unknown = {"pid": one.pid or None}
+            if question is not Question.BLOCKIO:
+                unknown["bytes"] = None
+            output.csv(_FLAT, [[(told | unknown)[key] for key in _FLAT]], head=False)
         return
     words = [f"{name:<12}", f"{one.pid:>7}" if one.pid else f"{NONE:>7}", f"{one.program:<15}"]
     if question is Question.BLOCKIO:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -59,7 +59,10 @@ def test_what_a_probe_saw_is_rows(capsys: pytest.CaptureFixture[str]) -> None:
     one = Traced(1.0, 9, 7, "make", NASTY, -2, 0.5)
     _print(one, "c-1", Question.OPEN, Sheet.CSV)
     seen = next(csv.reader(io.StringIO(capsys.readouterr().out)))
-    assert seen == ["c-1", "1.0", "9", "7", "make", SHOWN, "-2", "0.5", "0"]
+    assert seen == ["c-1", "1.0", "9", "7", "make", SHOWN, "-2", "0.5", ""]
+    _print(replace(one, pid=0, bytes=4096), "c-1", Question.BLOCKIO, Sheet.CSV)
+    seen = next(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert (seen[3], seen[-1]) == ("", "4096")
     _counted([SyscallStats("read", 3, 1, 0.5)], Sheet.CSV)
     (counted,) = rows(capsys.readouterr().out)
     assert counted == {"name": "read", "calls": "3", "errors": "1", "took": "0.5"}
