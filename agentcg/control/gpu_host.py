@@ -87,10 +87,10 @@ class Watched:
         begun = time.monotonic()
         readings = self.device.read()
         findings = self.watchdog.look(readings, self.now())
-        if all(one.attributed for one in readings):
-            self.correct(uses(one.share for one in findings), begun)
         for finding in findings:
             self.hear(finding)
+        if all(one.attributed for one in readings):
+            self.correct(uses(one.share for one in findings), begun)
         return readings
 
 

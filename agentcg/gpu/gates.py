@@ -16,6 +16,7 @@ from agentcg.kernel import pidfd, procfs
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import Lease, LeaseId
 
+_PID_MAX = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h: root in the session may write a mark
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 _MARK = "user.agentcg.gpu_gate"
 
@@ -141,7 +142,8 @@ def waiting(cgroup: CgroupDir) -> tuple[int, ...]:
         OSError: there is no mark.
     """
     with suppress(ValueError):
-        return tuple(map(int, os.getxattr(_path(cgroup), _MARK).split()))
+        numbers = map(int, os.getxattr(_path(cgroup), _MARK).split())
+        return tuple(one for one in numbers if 0 <= one <= _PID_MAX)
     return ()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agentcg.gpu import gates
 from agentcg.kernel.cgroupfs import CgroupDir
 from tests.gpu.tenants import Device
 from tests.root.gpu import MIB, comes, lease, watching
@@ -29,3 +30,14 @@ def test_who_waits_is_denied_and_nobody_else_is_stopped(
             guard.close()
             assert tenant.process.wait(30) == -9
             assert other.does(f"take cuMemAlloc_v2 {200 * MIB}").isdigit()
+
+
+def test_a_mark_that_names_no_process_keeps_nobody_stopped(cgroup_root: CgroupDir) -> None:
+    with cgroup_root.make("call") as leaf:
+        gates.mark(leaf, (1 << 31, -4, 0))
+        leaf.freeze(frozen=True)
+        assert gates.waiting(leaf) == (0,)
+        gates.recover(leaf)
+        assert leaf.read_keyed("cgroup.events")["frozen"] == 0
+        with pytest.raises(OSError, match="No data"):
+            gates.waiting(leaf)
