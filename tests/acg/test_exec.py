@@ -179,8 +179,10 @@ def test_signal_while_waiting(client: Client, sig: signal.Signals) -> None:
         process[0].send_signal(sig)
         process[0].wait(timeout=10)
 
+    # These tests may themselves be run by nohup.
+    start = ("env", f"--default-signal={sig.name[3:]}")
     with peer(client.sock, kill):
-        process.append(subprocess.Popen([str(client.program), "run", "--", "/bin/true"]))
+        process.append(subprocess.Popen([*start, str(client.program), "run", "--", "/bin/true"]))
     assert process[0].wait(timeout=10) == -sig
 
 
