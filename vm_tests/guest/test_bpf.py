@@ -25,7 +25,7 @@ NEEDS |= {
     "governor": {"bpf.tripwire", "bpf.cgroup_storage", "bpf.ringbuf", "bpf.task_work", "sched_ext"}
 }
 NEEDS |= {"scheduler": {"bpf.cgroup_storage", "sched_ext"}, "observer": {"bpf.ringbuf"}}
-NEEDS |= {"device_gate": {"bpf"}, "cuda": {"bpf.ringbuf"}}
+NEEDS |= {"device_gate": {"bpf"}, "cuda": {"bpf.ringbuf"}, "probe_uretprobe": {"bpf"}}
 # What a kernel has not, and a word of the reason; newer ones are to have it all.
 MISSING: dict[str, dict[str, str]] = {
     "6.12": {
