@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentcg.harness import claude_code, codex, gemini, opencode, openhands
+from agentcg.harness import adapter, claude_code, codex, gemini, openhands
 from agentcg.harness.told import Doc, Moment, Told
 
 # Claude Code cuts at 10 000 characters.
@@ -25,8 +25,9 @@ DIALECTS: Mapping[str, Dialect] = {
     "claude-code": Dialect(claude_code.read, claude_code.say, claude_code.HEARS),
     "codex": Dialect(codex.read, codex.say, codex.HEARS),
     "gemini": Dialect(gemini.read, gemini.say, gemini.HEARS),
-    "opencode": Dialect(opencode.read, opencode.say, opencode.HEARS),
+    "opencode": Dialect(adapter.read, adapter.say, adapter.HEARS),
     "openhands": Dialect(openhands.read, openhands.say, openhands.HEARS),
+    "swe-agent": Dialect(adapter.read, adapter.say, adapter.HEARS),
 }
 
 

@@ -65,12 +65,15 @@ OPENCODE: Json = {
     "tool_use_id": "call_0",
     "tool_input": {"command": "make test"},
 }
+# Our hook's: SWE-agent's are Python.
+SWE_AGENT: Json = {**OPENCODE, "hook_event_name": "on_action_started"}
 BASE: dict[str, Json] = {
     "claude-code": CLAUDE,
     "codex": CODEX,
     "gemini": GEMINI,
     "opencode": OPENCODE,
     "openhands": OPENHANDS,
+    "swe-agent": SWE_AGENT,
 }
 
 # What comes with the hook after a tool, beside the fields of the one before it.
@@ -92,4 +95,6 @@ AFTER: dict[str, tuple[str, Json]] = {
         {"tool_response": {"llmContent": "x", "returnDisplay": "x", "error": {"message": "m"}}},
     ),
     "openhands": ("PostToolUse", {"tool_response": {"exit_code": -1, "timeout": True}}),
+    "opencode": ("tool.execute.after", {}),
+    "swe-agent": ("on_action_executed", {}),
 }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentcg.harness.dialects import DIALECTS, speak, understand
 from agentcg.harness.told import Moment, Told
-from tests.unit.harness.documented import AFTER, BASE, CLAUDE, CODEX, GEMINI, OPENCODE, OPENHANDS
+from tests.unit.harness.documented import AFTER, BASE, CLAUDE, CODEX, GEMINI, OPENHANDS
 
 Json = dict[str, Any]
 
@@ -43,6 +43,10 @@ def read(harness: str, doc: Json, *, digest: bool = False) -> Told:
             Told(Moment.BEFORE, "tool.execute.before", "ses_1", "bash", "make test", "call_0"),
         ),
         ("openhands", Told(Moment.BEFORE, "PreToolUse", "s", "terminal", "make test")),
+        (
+            "swe-agent",
+            Told(Moment.BEFORE, "on_action_started", "ses_1", "bash", "make test", "call_0"),
+        ),
     ],
 )
 def test_what_is_documented_is_understood_and_what_is_unknown_does_no_harm(
@@ -125,10 +129,21 @@ def test_openhands_hears_at_the_next_prompt(event: str, moment: str, said: bool)
     assert speak(DIALECTS["openhands"], told, "w") == out
 
 
-def test_opencode_is_answered_in_words_for_its_plugin() -> None:
-    told = read("opencode", {**OPENCODE, "hook_event_name": "tool.execute.after"})
-    assert (told.moment, speak(DIALECTS["opencode"], told, "w")) == (Moment.AFTER, b'{"text": "w"}')
-    assert read("opencode", {**OPENCODE, "hook_event_name": "session.idle"}).moment is Moment.OTHER
+@pytest.mark.parametrize(
+    ("harness", "event", "moment", "said"),
+    [
+        ("opencode", "tool.execute.before", "before", True),
+        ("opencode", "tool.execute.after", "after", True),
+        ("opencode", "session.idle", "other", False),
+        ("swe-agent", "on_action_started", "before", True),
+        ("swe-agent", "on_action_executed", "after", True),
+        ("swe-agent", "on_run_done", "session-end", False),
+    ],
+)
+def test_adapters_are_answered_in_words(harness: str, event: str, moment: str, said: bool) -> None:
+    told = read(harness, {**BASE[harness], "hook_event_name": event})
+    assert told.moment.value == moment
+    assert speak(DIALECTS[harness], told, "w") == (b'{"text": "w"}' if said else b"")
 
 
 @pytest.mark.parametrize("harness", BASE)

@@ -1,11 +1,20 @@
-"""opencode: what our plugin in its process (`opencode.ts`) tells, and the words it appends."""
+"""What adapters of ours tell from within a harness, and the words that they append.
+
+opencode's plugin (`opencode.ts`), and the hook of SWE-agent (`integrations/swe_agent.py`).
+"""
 
 from typing import Any
 
 from agentcg.harness import told
 from agentcg.harness.told import Doc, Moment, Told
 
-_MOMENTS = {"tool.execute.before": Moment.BEFORE, "tool.execute.after": Moment.AFTER}
+_MOMENTS = {
+    "tool.execute.before": Moment.BEFORE,
+    "tool.execute.after": Moment.AFTER,
+    "on_action_started": Moment.BEFORE,
+    "on_action_executed": Moment.AFTER,
+    "on_run_done": Moment.SESSION_END,
+}
 HEARS = frozenset({Moment.BEFORE, Moment.AFTER})
 
 
@@ -23,5 +32,5 @@ def read(doc: Doc) -> Told:
 
 
 def say(_: Told, words: str) -> dict[str, Any]:
-    """Words for the plugin to append to the tool's output."""
+    """Words for the adapter to append to the tool's output."""
     return {"text": words}
