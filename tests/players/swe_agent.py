@@ -39,24 +39,27 @@ class Step:
 
 
 class Shell:
-    """SWE-ReX's BashSession: the next line is typed when the prompt has come."""
+    """SWE-ReX's BashSession, without readline: the next line is typed when the prompt has come."""
 
     def __init__(self) -> None:
         env = {**os.environ, "PS1": PROMPT, "PS2": "", "PS0": ""}
         pid, self._terminal = pty.fork()
         if not pid:
-            os.execvpe("bash", ["bash", "--norc"], env)
+            os.execvpe("bash", ["bash", "--norc", "--noediting"], env)
         attributes = termios.tcgetattr(self._terminal)
         attributes[3] &= ~termios.ECHO
         termios.tcsetattr(self._terminal, termios.TCSANOW, attributes)
-        self.run(f"export PS1='{PROMPT}' ; export PS2='' ; export PS0=''")
+        self._prompted()
 
     def run(self, line: str) -> str:
         os.write(self._terminal, f"{line}\n".encode())
+        return self._prompted()
+
+    def _prompted(self) -> str:
         seen = ""
         while not seen.endswith(PROMPT):
             if not select.select([self._terminal], [], [], PATIENCE)[0]:
-                raise TimeoutError(f"{line!r}: no prompt after {seen!r}")
+                raise TimeoutError(f"no prompt after {seen!r}")
             seen += os.read(self._terminal, 4096).decode(errors="backslashreplace")
         plain = re.sub(r"\x1b[@-_][0-?]*[ -/]*[@-~]", "", seen.removesuffix(PROMPT))
         return plain.replace("\r", "").strip("\n")
