@@ -1,4 +1,4 @@
-"""The fake libnvidia-ml.so.1 (nvml.c) under the unmodified nvidia-ml-py, in this process."""
+"""The fake libnvidia-ml.so.1 (nvml.c) under the unmodified nvidia-ml-py."""
 
 import ctypes
 import os
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 LIBRARY = Path(__file__).parents[2] / "build" / "gpu" / "libnvidia-ml.so.1"
 STATE = "AGENTCG_FAKE_NVML"
@@ -48,3 +50,12 @@ def faked(folder: Path) -> Iterator[Driver]:
         yield driver
     finally:
         del os.environ[STATE]
+
+
+def inherited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    """A driver with one GPU, of the processes that are started from here on."""
+    driver = Driver(folder / "nvml")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(LIBRARY.parent))
+    monkeypatch.setenv(STATE, str(driver.file))
+    driver.one()
+    return driver

@@ -13,8 +13,7 @@ import pytest
 
 from agentcg.kernel.cgroupfs import CgroupDir
 from tests.gpu import tenants
-from tests.gpu.nvml import GIB, STATE, Driver
-from tests.gpu.nvml import LIBRARY as NVML
+from tests.gpu.nvml import GIB, Driver, inherited
 from tests.root import daemon as daemons
 from tests.root import gpu_daemon as fake
 from tests.root.bpf import pins_in
@@ -38,11 +37,7 @@ def by(guard: str, grace: str = LONG) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(NVML.parent))
-    made = Driver(tmp_path / "nvml")
-    monkeypatch.setenv(STATE, str(made.file))
-    made.one()
-    return made
+    return inherited(tmp_path, monkeypatch)
 
 
 @pytest.fixture

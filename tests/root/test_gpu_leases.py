@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.gpu.nvml import GIB, LIBRARY, ONE, STATE, Driver
+from tests.gpu.nvml import GIB, ONE, Driver, inherited
 from tests.root.daemon import ACG, RUN, Daemon, until
 
 pytestmark = pytest.mark.root
@@ -27,9 +27,7 @@ LEASING = pytest.mark.parametrize("daemon", [{"gpu": SETTINGS}], indirect=True)
 @pytest.fixture(autouse=True)
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
     """80 GiB, of which 1 is reserved and 9 are used."""
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(LIBRARY.parent))
-    made = Driver(tmp_path / "nvml")
-    monkeypatch.setenv(STATE, str(made.file))
+    made = inherited(tmp_path, monkeypatch)
     made.one("limits")
     return made
 
