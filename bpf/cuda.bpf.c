@@ -35,7 +35,7 @@
  *
  *   alloc 100   used 100       returns address A: allocations[A] = 100
  *   alloc 100   used 200       returns address B
- *   alloc 100   300 > 250      calls[thread].state = GATED; event { lease=44 size=100 used=200 }; SIGSTOP
+ *   alloc 100   300 > 250      call->state = GATED; event { lease=44 size=100 used=200 }; SIGSTOP
  *   decide 44 quota=300        used 300, state = PASSED; the daemon thaws it and sends SIGCONT
  *               returns C      allocations[C] = 100
  *   free A      used 200
@@ -49,7 +49,7 @@
  * - What a pool keeps after cuMemFreeAsync counts as given back; a graph's and a shared handle's memory as
  *   nobody's. Managed memory counts in full, wherever it is; an array by its elements.
  * - One unmap of many mappings is heard only for that at its start: the others come back with the process.
- * - A function left by longjmp stays charged until the process ends; so does what has no room in the maps.
+ * - A function left by longjmp stays charged until the process ends; so does what has no room in the map of notes.
  * - An exec keeps the process, and what it is charged for. A child that shares its parent's memory (CLONE_VM) is
  *   a process of its own, and what it took is given back when it ends.
  * - A context's end (cuCtxDestroy, cuDevicePrimaryCtxReset) frees without a call: charged until the process
@@ -122,22 +122,22 @@ int array3d_entry(struct pt_regs *context)
 
 static __always_inline int give(struct pt_regs *context, __u32 space)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
 	struct call call = { .what = GIVE, .space = space };
-	struct allocation which = { .process = thread >> 32, .space = space };
+	struct allocation which = { .process = bpf_get_current_pid_tgid() >> 32, .space = space };
 	struct held *held;
 
 	which.number = call.number = first(context);
 	held = bpf_map_lookup_elem(&allocations, &which);
 	if (!held)
 		return 0;
-	forget(thread);
 	call.lease = held->lease;
 	call.note = *held;
 	call.listed = space != HANDLE; /* whose note its mappings need until it is gone */
-	if (!bpf_map_update_elem(&calls, &thread, &call, BPF_ANY) && call.listed &&
-	    !unnote(&which, call.lease))
-		bpf_map_delete_elem(&calls, &thread); /* another thread gives it back */
+	forget();
+	if (call.listed && !unnote(&which, call.lease))
+		return 0; /* another thread gives it back */
+	if (!enter(&call) && call.listed)
+		unlist(which.process, call.note.size);
 	return 0;
 }
 
@@ -161,12 +161,10 @@ int destroy_entry(struct pt_regs *context)
 
 static __always_inline bool begin(struct call *call)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
-
 	if (!account_above(&call->lease))
 		return false;
-	forget(thread);
-	return !bpf_map_update_elem(&calls, &thread, call, BPF_ANY);
+	forget();
+	return enter(call);
 }
 
 /* The handle is held from here on: another thread may release it meanwhile. */
@@ -212,8 +210,7 @@ int retain_entry(struct pt_regs *context)
 SEC("uretprobe")
 int returned(struct pt_regs *context)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
-	struct call *found = bpf_map_lookup_elem(&calls, &thread), call;
+	struct call *found = current_call(), call;
 	bool failed = (__u32)answer(context);
 	struct gpu_account *account;
 	struct allocation which = {};
@@ -221,10 +218,10 @@ int returned(struct pt_regs *context)
 	if (!found)
 		return 0;
 	call = *found;
-	bpf_map_delete_elem(&calls, &thread);
+	found->what = 0;
 	account = bpf_map_lookup_elem(&accounts, &call.lease);
 	which.number = call.number;
-	which.process = thread >> 32;
+	which.process = bpf_get_current_pid_tgid() >> 32;
 	which.space = call.space;
 	if (call.what <= TAKE_ARRAY) {
 		if (failed)
@@ -257,18 +254,15 @@ int returned(struct pt_regs *context)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(ended, struct task_struct *task)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
-	struct call *call = bpf_map_lookup_elem(&calls, &thread);
-	__u32 id = thread >> 32;
+	struct call *call = current_call();
 	/* The last thread; this one is no longer counted. */
 	bool last = task->signal->live.counter == 0;
 
 	if (call && last) /* Another may have dropped the process just now. */
 		uncharge(call->lease, call->listed ? call->note.size : charged(call));
-	else if (call)
-		forget(thread);
-	bpf_map_delete_elem(&calls, &thread);
+	else
+		forget();
 	if (last)
-		drop_process(id);
+		drop_process(bpf_get_current_pid_tgid() >> 32);
 	return 0;
 }

@@ -9,7 +9,6 @@
 #define LEVELS 24 /* of cgroups that are walked, downwards */
 #define LEASES 1024
 #define PROCESSES 16384
-#define THREADS 16384
 #define ALLOCATIONS 131072
 #define NOTES (ALLOCATIONS / 4) /* of allocations, of one lease */
 #define TRIES 32 /* to change a number that others change too */

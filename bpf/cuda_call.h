@@ -28,17 +28,18 @@ struct call {
 	__u64 about;  /* where the pitch is written, or the array described */
 	__u64 rows;   /* of a pitch; an array's dimensions */
 	__u64 gate;   /* which gate it waits at */
-	__u32 what;
+	__u32 what;   /* 0 while it is in none */
 	__u32 space;
 	__u32 state;
 	__u32 listed; /* whether `note` is of it */
 	struct held note;
 };
 
+/* It goes with the thread, whatever number an exec gives that; nobody can use up another's. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, THREADS);
-	__type(key, __u64);
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
 	__type(value, struct call);
 } calls SEC(".maps");
 
@@ -131,15 +132,38 @@ static __always_inline __u64 charged(const struct call *call)
 	return call->state == CHARGED || call->state == PASSED ? call->size : 0;
 }
 
-/* What this thread was in and never came back from stays charged; from a gate nobody jumps away. */
-static __always_inline void forget(__u64 thread)
+/* The call that this thread is in. */
+static __always_inline struct call *current_call(void)
 {
-	struct call *old = bpf_map_lookup_elem(&calls, &thread);
+	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0);
 
-	if (old && old->state == GATED)
+	return call && call->what ? call : NULL;
+}
+
+/* This thread is in it from here on; false where the kernel has no memory for that just now. */
+static __always_inline bool enter(const struct call *call)
+{
+	struct call *kept = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0,
+						 BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!kept)
+		return false;
+	*kept = *call;
+	return true;
+}
+
+/* What this thread was in and never came back from stays charged; from a gate nobody jumps away. */
+static __always_inline void forget(void)
+{
+	struct call *old = current_call();
+
+	if (!old)
+		return;
+	if (old->state == GATED)
 		bpf_send_signal(SIGKILL);
-	else if (old)
-		unlist(thread >> 32, old->listed ? old->note.size : charged(old));
+	else
+		unlist(bpf_get_current_pid_tgid() >> 32, old->listed ? old->note.size : charged(old));
+	old->what = 0;
 }
 
 /* Bytes of one channel, by enum CUarray_format; the longest where it is none of the plain ones. */
@@ -164,14 +188,13 @@ static __always_inline __u64 array(const struct call *call)
 
 static __always_inline int take(struct call *call)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
 	struct gpu_account *account = account_above(&call->lease);
+	__u32 id = bpf_get_current_pid_tgid() >> 32;
 	struct process process = {};
-	__u32 id = thread >> 32;
 
 	if (!account)
 		return 0;
-	forget(thread);
+	forget();
 	if (call->what == TAKE_ARRAY)
 		call->size = array(call);
 	call->size = rounded(call->size, call->space);
@@ -180,11 +203,12 @@ static __always_inline int take(struct call *call)
 	call->state = charge(account, call->size) ? CHARGED : GATED;
 	if (call->state == GATED)
 		call->gate = __sync_fetch_and_add(&gates, 1) + 1;
-	if (bpf_map_update_elem(&calls, &thread, call, BPF_ANY)) {
-		/* Nobody would see its return. */
+	if (!enter(call)) {
+		/* Nobody would see its return, nor let it through a gate. */
 		if (call->state == CHARGED)
-			uncharge(call->lease, call->size);
-		kill_caller(call, account);
+			unlist(id, call->size);
+		else
+			kill_caller(call, account);
 		return 0;
 	}
 	if (call->state == GATED) {

@@ -5,26 +5,40 @@
 
 #include "cuda_call.h"
 
-/* Sets a quota, and lets a gated call through if it fits now. */
-SEC("syscall")
-int decide(struct gpu_verdict *verdict)
+/* The thread may have gone on meanwhile, and its number may be another's: a gate has one of its own. */
+static __always_inline int let(struct task_struct *task, const struct gpu_verdict *verdict,
+			       struct gpu_account *account)
 {
-	__u64 lease = verdict->lease, thread = verdict->thread;
-	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
-	struct call *call;
+	struct call *call = bpf_task_storage_get(&calls, task, 0, 0);
 
-	if (!account)
-		return -ENOENT;
-	account->quota = verdict->quota;
-	if (!thread)
-		return 0;
-	call = bpf_map_lookup_elem(&calls, &thread);
-	if (!call || call->gate != verdict->gate || call->state != GATED)
+	if (!call || !call->what || call->gate != verdict->gate || call->state != GATED)
 		return -ESRCH;
 	if (!charge(account, call->size))
 		return -ENOSPC;
 	call->state = PASSED;
 	return 0;
+}
+
+/* Sets a quota, and lets a gated call through if it fits now. */
+SEC("syscall")
+int decide(struct gpu_verdict *verdict)
+{
+	__u64 lease = verdict->lease;
+	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
+	struct task_struct *task;
+	int result;
+
+	if (!account)
+		return -ENOENT;
+	account->quota = verdict->quota;
+	if (!verdict->thread)
+		return 0;
+	task = bpf_task_from_pid(verdict->thread);
+	if (!task)
+		return -ESRCH;
+	result = let(task, verdict, account);
+	bpf_task_release(task);
+	return result;
 }
 
 /* What was there before is another; what calls are charged meanwhile stays. */

@@ -56,3 +56,19 @@ def test_they_go_and_no_lease_takes_those_of_others(cgroup_root: CgroupDir, tmp_
             assert meek.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
             assert notes(guard, other) == 1
         until(lambda: used(guard, leaf) == notes(guard, leaf) == 0, "what was noted, and not")
+
+
+def test_a_call_that_ends_in_an_exec_by_another_thread_goes_with_it(
+    cgroup_root: CgroupDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_CUDA_EXEC", "/bin/true")
+    device = Device(tmp_path, 1000 * MIB)
+    with watching() as guard, cgroup_root.make("call") as leaf:
+        guard.hold(lease(100 * MIB), leaf)
+        with device.tenant(leaf) as tenant:
+            tenant.ask(f"threads 1 {MIB}")  # by a thread that is not the first
+            assert tenant.process.wait(30) == 0
+        until(lambda: used(guard, leaf) == 0, "what the call was charged")
+        account = guard.account(leaf)
+        assert account is not None
+        assert account.peak == MIB
