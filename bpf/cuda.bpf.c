@@ -57,6 +57,7 @@
  * - A thread may change what it describes (a location, an array) between the probe's look and the driver's.
  */
 #include "cuda_daemon.h"
+#include "cuda_return.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -64,6 +65,16 @@ SEC("uprobe")
 int alloc_entry(struct pt_regs *context)
 {
 	struct call call = { .what = TAKE, .space = ADDRESS };
+
+	call.where = first(context);
+	call.size = second(context);
+	return take(&call);
+}
+
+SEC("uprobe")
+int managed_entry(struct pt_regs *context)
+{
+	struct call call = { .what = TAKE, .space = ADDRESS, .managed = true };
 
 	call.where = first(context);
 	call.size = second(context);
@@ -124,6 +135,7 @@ static __always_inline int give(struct pt_regs *context, __u32 space)
 {
 	struct call call = { .what = GIVE, .space = space };
 	struct allocation which = { .process = bpf_get_current_pid_tgid() >> 32, .space = space };
+	struct gpu_account *account;
 	struct held *held;
 
 	which.number = call.number = first(context);
@@ -136,7 +148,15 @@ static __always_inline int give(struct pt_regs *context, __u32 space)
 	forget();
 	if (call.listed && !unnote(&which, call.lease))
 		return 0; /* another thread gives it back */
-	if (!enter(&call) && call.listed)
+	account = bpf_map_lookup_elem(&accounts, &call.lease);
+	if (account) {
+		call.hidden = call.note.size;
+		hide(account, call.hidden);
+	}
+	if (enter(&call))
+		return 0;
+	left(&call);
+	if (call.listed)
 		unlist(which.process, call.note.size);
 	return 0;
 }
@@ -161,10 +181,17 @@ int destroy_entry(struct pt_regs *context)
 
 static __always_inline bool begin(struct call *call)
 {
-	if (!account_above(&call->lease))
+	struct gpu_account *account = account_above(&call->lease);
+
+	if (!account)
 		return false;
 	forget();
-	return enter(call);
+	if (call->hidden)
+		hide(account, call->hidden);
+	if (enter(call))
+		return true;
+	left(call);
+	return false;
 }
 
 /* The handle is held from here on: another thread may release it meanwhile. */
@@ -181,6 +208,7 @@ int map_entry(struct pt_regs *context)
 	call.number = first(context);
 	call.note.handle = owner.number;
 	call.note.born = held->born;
+	call.note.size = held->size;
 	__sync_fetch_and_add(&held->mappings, 1);
 	if (!begin(&call))
 		unpinned(owner.number, call.note.born, process);
@@ -190,9 +218,15 @@ int map_entry(struct pt_regs *context)
 SEC("uprobe")
 int unmap_entry(struct pt_regs *context)
 {
+	struct allocation which = { .process = bpf_get_current_pid_tgid() >> 32, .space = MAPPING };
 	struct call call = { .what = UNMAP, .space = MAPPING };
+	struct held *held;
 
-	call.number = first(context);
+	which.number = call.number = first(context);
+	held = bpf_map_lookup_elem(&allocations, &which);
+	if (!held)
+		return 0;
+	call.hidden = held->size;
 	begin(&call);
 	return 0;
 }
@@ -211,43 +245,13 @@ SEC("uretprobe")
 int returned(struct pt_regs *context)
 {
 	struct call *found = current_call(), call;
-	bool failed = (__u32)answer(context);
-	struct gpu_account *account;
-	struct allocation which = {};
 
 	if (!found)
 		return 0;
 	call = *found;
 	found->what = 0;
-	account = bpf_map_lookup_elem(&accounts, &call.lease);
-	which.number = call.number;
-	which.process = bpf_get_current_pid_tgid() >> 32;
-	which.space = call.space;
-	if (call.what <= TAKE_ARRAY) {
-		if (failed)
-			uncharge(call.lease, charged(&call));
-		else if (account && call.state == GATED && !charge(account, call.size))
-			kill_caller(&call, account); /* it went on without leave */
-		else if (account)
-			taken(&call, account, &which);
-	} else if (call.what == GIVE && call.listed) {
-		if (!failed)
-			uncharge(call.note.lease, call.note.size);
-		else if (!note(&which, &call.note))
-			unlist(which.process, call.note.size);
-	} else if (call.what == MAP && failed) {
-		unpinned(call.note.handle, call.note.born, which.process);
-	} else if (failed) {
-		return 0;
-	} else if (call.what == GIVE) {
-		released(&call, &which);
-	} else if (call.what == MAP) {
-		mapped(&call, &which);
-	} else if (call.what == UNMAP) {
-		unmapped(&which);
-	} else {
-		retained(&call, &which);
-	}
+	came_back(&call, (__u32)answer(context));
+	left(&call);
 	return 0;
 }
 
@@ -258,10 +262,15 @@ int BPF_PROG(ended, struct task_struct *task)
 	/* The last thread; this one is no longer counted. */
 	bool last = task->signal->live.counter == 0;
 
-	if (call && last) /* Another may have dropped the process just now. */
-		uncharge(call->lease, call->listed ? call->note.size : charged(call));
-	else
+	if (call && last) { /* Another may have dropped the process just now. */
+		if (call->listed)
+			uncharge_held(&call->note);
+		else
+			uncharge(call->lease, charged(call));
+		left(call);
+	} else {
 		forget();
+	}
 	if (last)
 		drop_process(bpf_get_current_pid_tgid() >> 32);
 	return 0;

@@ -27,6 +27,7 @@ struct held {
 	__u64 lease;
 	__u64 size;
 	__u64 handle;	/* of a MAPPING: what is mapped there */
+	__u64 hidden;	/* of `size`, while it is there */
 	__u64 born;	/* of a HANDLE, and of its MAPPING: numbers are given out anew */
 	__u32 mappings; /* of a HANDLE, those under way included */
 	__u32 references;
@@ -100,6 +101,21 @@ static __always_inline bool charge(struct gpu_account *account, __u64 size)
 	return false;
 }
 
+/* Of what is charged so much is hidden from the driver's word. */
+static __always_inline void hide(struct gpu_account *account, __u64 size)
+{
+	__sync_fetch_and_add(&account->changes, 1);
+	__sync_fetch_and_add(&account->hidden, size);
+}
+
+static __always_inline void show(__u64 lease, __u64 size)
+{
+	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
+
+	if (account)
+		__sync_fetch_and_add(&account->hidden, -size);
+}
+
 static __always_inline void uncharge(__u64 lease, __u64 size)
 {
 	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
@@ -117,13 +133,24 @@ static __always_inline void uncharge(__u64 lease, __u64 size)
 	}
 }
 
+static __always_inline void uncharge_held(const struct held *held)
+{
+	uncharge(held->lease, held->size);
+	show(held->lease, held->hidden);
+}
+
 /* Charged, and under no number: it comes back when the process ends. */
 static __always_inline void unlist(__u32 id, __u64 size)
 {
 	struct process *process = bpf_map_lookup_elem(&processes, &id);
+	struct gpu_account *account;
 
-	if (process)
-		__sync_fetch_and_add(&process->unlisted, size);
+	if (!process)
+		return;
+	account = bpf_map_lookup_elem(&accounts, &process->lease);
+	if (account)
+		hide(account, size); /* its memory may have gone */
+	__sync_fetch_and_add(&process->unlisted, size);
 }
 
 /* Of one lease not too many, as the room is for all. */
@@ -138,6 +165,15 @@ static __always_inline bool note(struct allocation *which, struct held *held)
 	if (account)
 		__sync_fetch_and_add(&account->notes, 1);
 	return true;
+}
+
+/* With a note, or else until its process ends. */
+static __always_inline void keep(struct allocation *which, struct held *held)
+{
+	if (note(which, held))
+		return;
+	unlist(which->process, held->size);
+	show(held->lease, held->hidden);
 }
 
 /* False where another took it away. */
@@ -165,7 +201,7 @@ static __always_inline void replaced(struct allocation *which)
 	if (old.mappings)
 		unlist(which->process, old.size);
 	else
-		uncharge(old.lease, old.size);
+		uncharge_held(&old);
 }
 
 /* The HANDLE of a call, unless its number names another by now. */
@@ -213,7 +249,7 @@ static long drop_one(void *map, struct allocation *which, struct held *held, __u
 {
 	if (which->process == *process) {
 		if (which->space != MAPPING)
-			uncharge(held->lease, held->size);
+			uncharge_held(held);
 		unnote(which, held->lease);
 	}
 	return 0;
@@ -226,6 +262,7 @@ static __always_inline void drop_process(__u32 id)
 	if (!process)
 		return;
 	uncharge(process->lease, process->unlisted);
+	show(process->lease, process->unlisted);
 	bpf_map_delete_elem(&processes, &id);
 	bpf_for_each_map_elem(&allocations, drop_one, &id, 0);
 }

@@ -23,6 +23,7 @@ enum state { CHARGED = 1, GATED, PASSED };
 struct call {
 	__u64 lease;
 	__u64 size;
+	__u64 hidden; /* of the account, while it is under way */
 	__u64 where;  /* where the answer is written, in the caller's memory */
 	__u64 number; /* of what is given back or mapped */
 	__u64 about;  /* where the pitch is written, or the array described */
@@ -32,6 +33,7 @@ struct call {
 	__u32 space;
 	__u32 state;
 	__u32 listed; /* whether `note` is of it */
+	__u32 managed; /* the driver moves it to the host and back */
 	struct held note;
 };
 
@@ -152,6 +154,12 @@ static __always_inline bool enter(const struct call *call)
 	return true;
 }
 
+/* Of a call that is kept no more. */
+static __always_inline void left(const struct call *call)
+{
+	show(call->lease, call->hidden);
+}
+
 /* What this thread was in and never came back from stays charged; from a gate nobody jumps away. */
 static __always_inline void forget(void)
 {
@@ -163,6 +171,9 @@ static __always_inline void forget(void)
 		bpf_send_signal(SIGKILL);
 	else
 		unlist(bpf_get_current_pid_tgid() >> 32, old->listed ? old->note.size : charged(old));
+	if (old->listed)
+		show(old->note.lease, old->note.hidden);
+	left(old);
 	old->what = 0;
 }
 
@@ -200,15 +211,21 @@ static __always_inline int take(struct call *call)
 	call->size = rounded(call->size, call->space);
 	process.lease = call->lease;
 	bpf_map_update_elem(&processes, &id, &process, BPF_NOEXIST);
+	call->hidden = call->size;
+	hide(account, call->hidden);
 	call->state = charge(account, call->size) ? CHARGED : GATED;
-	if (call->state == GATED)
+	if (call->state == GATED) {
+		left(call);
+		call->hidden = 0;
 		call->gate = __sync_fetch_and_add(&gates, 1) + 1;
+	}
 	if (!enter(call)) {
 		/* Nobody would see its return, nor let it through a gate. */
 		if (call->state == CHARGED)
 			unlist(id, call->size);
 		else
 			kill_caller(call, account);
+		left(call);
 		return 0;
 	}
 	if (call->state == GATED) {
@@ -219,69 +236,6 @@ static __always_inline int take(struct call *call)
 			kill_caller(call, account);
 	}
 	return 0;
-}
-
-/* The size as it is known by now. */
-static __always_inline __u64 settled(const struct call *call)
-{
-	__u64 pitch = 0, size = 0;
-
-	if (call->what == TAKE_PITCH && !bpf_probe_read_user(&pitch, 8, (void *)call->about))
-		size = rounded(pitch * call->rows, call->space);
-	else if (call->what == TAKE_ARRAY && !call->size)
-		size = rounded(array(call), call->space);
-	return size > call->size ? size : call->size;
-}
-
-static __always_inline void taken(struct call *call, struct gpu_account *account,
-				  struct allocation *which)
-{
-	struct held held = { .lease = call->lease, .size = settled(call), .references = 1 };
-
-	/* What is still not to be read is hidden: the driver has read it. */
-	if ((call->what == TAKE_ARRAY && !held.size) ||
-	    (held.size > call->size && !charge(account, held.size - call->size))) {
-		kill_caller(call, account);
-		held.size = call->size;
-	}
-	held.born = __sync_fetch_and_add(&births, 1) + 1;
-	if (bpf_probe_read_user(&which->number, 8, (void *)call->where)) {
-		unlist(which->process, held.size);
-		return;
-	}
-	replaced(which);
-	if (!note(which, &held))
-		unlist(which->process, held.size);
-}
-
-static __always_inline void released(struct call *call, struct allocation *owner)
-{
-	struct held *held = handle_of(owner, call->note.born);
-
-	if (!held)
-		return;
-	if (held->references)
-		__sync_fetch_and_add(&held->references, -1);
-	gone(held, owner);
-}
-
-static __always_inline void retained(struct call *call, struct allocation *owner)
-{
-	struct held *held;
-
-	if (bpf_probe_read_user(&owner->number, 8, (void *)call->where))
-		return;
-	held = bpf_map_lookup_elem(&allocations, owner);
-	if (held)
-		__sync_fetch_and_add(&held->references, 1);
-}
-
-/* Without room for the note its end will not be heard, and the handle stays until its process ends. */
-static __always_inline void mapped(struct call *call, struct allocation *which)
-{
-	unmapped(which);
-	call->note.lease = call->lease;
-	note(which, &call->note);
 }
 
 #endif

@@ -13,8 +13,12 @@ static __always_inline int let(struct task_struct *task, const struct gpu_verdic
 
 	if (!call || !call->what || call->gate != verdict->gate || call->state != GATED)
 		return -ESRCH;
-	if (!charge(account, call->size))
+	hide(account, call->size);
+	if (!charge(account, call->size)) {
+		show(verdict->lease, call->size);
 		return -ENOSPC;
+	}
+	call->hidden = call->size;
 	call->state = PASSED;
 	return 0;
 }

@@ -53,8 +53,14 @@ class Accounts:
             before, account = self._before.get(leaf), self.get(leaf)
             if before is None or account is None:
                 continue
-            now = (account.before, account.used, account.changes)
-            left = before.read(told, begun, *now)
+            left = before.read(
+                told,
+                begun,
+                size=account.before,
+                used=account.used,
+                changes=account.changes,
+                hidden=account.hidden,
+            )
             if left is not None:
                 with suppress(BpfError):  # too many change it meanwhile: by the next reading
                     self._correct.run(bytes(GpuBeforeRecord(leaf, left)))

@@ -87,6 +87,50 @@ def test_without_the_drivers_word_a_gate_is_told_of_all_the_same(
         assert tenant.process.wait(30) == -9
 
 
+def test_what_waits_in_the_driver_is_not_taken_for_what_has_gone(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device
+) -> None:
+    with device.tenant(leaf) as old, device.tenant(leaf) as one, device.tenant(leaf) as other:
+        had(old, 100 * MIB)
+        guard.hold(lease(120 * MIB), leaf)
+        corrected(guard, leaf, device.used)
+        for taker in (one, other):
+            taker.ask(f"take cuMemAlloc_v2 {30 * MIB}")
+
+        def two() -> bool:
+            account = guard.account(leaf)
+            return account is not None and account.gated == 2
+
+        until(two, "both at the gate")  # of which the first to be heard has the leaf frozen
+        comes(guard)
+        guard.hold(lease(130 * MIB), leaf)  # the first is let go, and frozen for the other
+        assert device.used == 100 * MIB
+        corrected(guard, leaf, device.used)
+        assert used(guard, leaf) == 130 * MIB
+        guard.hold(lease(160 * MIB), leaf)
+        for taker in (one, other):
+            assert taker.answer().isdigit()
+        corrected(guard, leaf, device.used)
+        assert used(guard, leaf) == device.used == 160 * MIB
+
+
+def test_managed_memory_counts_wherever_it_is_and_hides_nothing_else(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device
+) -> None:
+    with device.tenant(leaf) as tenant:
+        had(tenant, 60 * MIB)
+        guard.hold(lease(100 * MIB), leaf)
+        corrected(guard, leaf, device.used)
+        managed = tenant.does(f"take cuMemAllocManaged {20 * MIB}")
+        corrected(guard, leaf, 60 * MIB)  # the driver has it on the host
+        assert used(guard, leaf) == 80 * MIB
+        assert tenant.does(f"give cuMemFree_v2 {managed}") == "0"
+        corrected(guard, leaf, device.used)
+        account = guard.account(leaf)
+        assert account is not None
+        assert (account.used, account.before, account.hidden) == (60 * MIB, 60 * MIB, 0)
+
+
 def test_what_is_taken_beside_a_correction_is_not_lost(
     guard: UprobeGuard, leaf: CgroupDir, device: Device
 ) -> None:

@@ -48,6 +48,9 @@ def test_they_go_and_no_lease_takes_those_of_others(cgroup_root: CgroupDir, tmp_
                 assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
                 assert notes(guard, leaf) == 1
         until(lambda: notes(guard, leaf) == 0, "the process's notes")
+        account = guard.account(leaf)
+        assert account is not None
+        assert account.hidden == 0
 
         with device.tenant(leaf) as tenant, device.tenant(other) as meek:
             assert tenant.does(f"many {NOTES + BEYOND} 512") == str(NOTES + BEYOND)
