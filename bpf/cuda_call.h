@@ -201,7 +201,6 @@ static __always_inline int take(struct call *call)
 {
 	struct gpu_account *account = account_above(&call->lease);
 	__u32 id = bpf_get_current_pid_tgid() >> 32;
-	struct process process = {};
 
 	if (!account)
 		return 0;
@@ -209,8 +208,10 @@ static __always_inline int take(struct call *call)
 	if (call->what == TAKE_ARRAY)
 		call->size = array(call);
 	call->size = rounded(call->size, call->space);
-	process.lease = call->lease;
-	bpf_map_update_elem(&processes, &id, &process, BPF_NOEXIST);
+	if (!known(id, call->lease)) {
+		kill_caller(call, account);
+		return 0;
+	}
 	call->hidden = call->size;
 	hide(account, call->hidden);
 	call->state = charge(account, call->size) ? CHARGED : GATED;
