@@ -10,6 +10,7 @@ import logging
 import time
 import weakref
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agentcg import units
@@ -95,8 +96,13 @@ async def _decide(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
         finally:
             live.gpu_gates -= 1
     all_of_it = replace(lease, bytes=has, used=needs)
-    denied(core, live, all_of_it, why, main=gate.pid == live.record.pid)
-    await core.blocking(guard.deny, gate)
+    tell = partial(denied, core, live, all_of_it, why, main=gate.pid == live.record.pid)
+    if gate.killed:
+        tell()
+        return
+    # Told before its end is known, and only if it still waits.
+    loop = asyncio.get_running_loop()
+    await core.blocking(guard.deny, gate, partial(loop.call_soon_threadsafe, tell))
 
 
 async def _used(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall) -> int:

@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +41,10 @@ log = logging.getLogger("agentcg")
 OBJECT = "cuda"
 _STILL = 0.25  # seconds for a leaf to be frozen when it is answered; a turn has as much for all
 _DETACH = 2.0  # seconds; the rest goes on beside
+
+
+def _nobody() -> None:
+    """Is told."""
 
 
 class UprobeGuard:
@@ -132,11 +136,17 @@ class UprobeGuard:
             self._set(known)
         self.scan(leaf.id)
 
-    def deny(self, gate: Gate) -> bool:
-        """Kill the process that waits; False if it does not: it went on, or has gone."""
+    def deny(self, gate: Gate, told: Callable[[], object] = _nobody) -> bool:
+        """Kill the process that waits; False if it does not: it went on, or has gone.
+
+        `told` is called just before.
+        """
         with self._lock:
             for leaf in self._leaves.values():
                 if gate.number in leaf.gates:
+                    leaf.prune()
+                if gate.number in leaf.gates:
+                    told()
                     return leaf.deny(gate)
         return False
 

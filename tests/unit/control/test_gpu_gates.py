@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -32,13 +33,17 @@ class Probes:
     def __init__(self) -> None:
         self.denied: list[Gate] = []
         self.used = GATE.used
+        self.waits = True
 
     def account(self, leaf: object) -> GpuAccount:
         del leaf
         return GpuAccount(used=self.used)
 
-    def deny(self, gate: Gate) -> None:
-        self.denied.append(gate)
+    def deny(self, gate: Gate, told: Callable[[], object] = lambda: None) -> bool:
+        if self.waits:
+            told()
+            self.denied.append(gate)
+        return self.waits
 
 
 async def test_who_stands_at_the_gate_gets_what_it_asked_for_first(
@@ -62,7 +67,8 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
     asked = 9 * GIB if case == "beyond" else GATE.asked
     gate = replace(GATE, asked=asked, killed=case in {"without leave", "late"}, late=case == "late")
     await gpu_gates._decide(core, guard, gate)
-    assert guard.denied == [gate]
+    await asyncio.sleep(0)
+    assert guard.denied == ([] if gate.killed else [gate])
     assert call.killed_for is Cause.GPU
     assert (call.gpu_held, call.gpu_gates) == (True, 0)
     words = {
@@ -105,6 +111,7 @@ async def test_a_call_whose_child_is_killed_goes_on_and_fails_for_that_or_does_n
     call.record = replace(call.record, pid=GATE.pid + 1)
     lessor.refuses = LimitError("no room")
     await gpu_gates._decide(core, guard, GATE)
+    await asyncio.sleep(0)
     assert guard.denied == [GATE]
     assert call.killed_for is None
     assert "(no room)" in told[-1].text
@@ -173,9 +180,22 @@ async def test_who_waits_for_a_raise_is_denied_in_the_end(
     lessor.room.clear()
     gate = replace(GATE, at=time.monotonic() - gpu_host.GATE)
     await gpu_gates._decide(core, guard, gate)
+    await asyncio.sleep(0)
     assert guard.denied == [gate]
     assert "no room within" in told[-1].text
     assert call.gpu_gates == 0
+
+
+async def test_who_went_on_meanwhile_is_not_told_to_be_killed(
+    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+) -> None:
+    guard: Any = Probes()
+    guard.waits = False
+    call.record = replace(call.record, pid=GATE.pid)
+    lessor.refuses = LimitError("no room")
+    await gpu_gates._decide(core, guard, GATE)
+    await asyncio.sleep(0)
+    assert (call.killed_for, call.gpu_kill, told) == (None, "", [])
 
 
 @pytest.mark.usefixtures("call")
