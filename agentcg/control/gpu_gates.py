@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from agentcg import units
 from agentcg.control.core import Core
 from agentcg.control.gpu_host import GATE
 from agentcg.control.state import LiveCall
-from agentcg.errors import AgentcgError, NotFoundError
+from agentcg.errors import AgentcgError, BusyError, NotFoundError
 from agentcg.model.event import Kind
 from agentcg.model.gpu import Lease
 from agentcg.model.ids import LeaseId
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _EVERY = 1.0
+_BUSY = 0.2  # seconds until a lease that is just being changed is asked for anew
 
 
 async def follow(core: Core, guard: "UprobeGuard") -> None:
@@ -63,39 +65,35 @@ async def follow(core: Core, guard: "UprobeGuard") -> None:
 
 
 async def _answer(core: Core, guard: "UprobeGuard", gate: "Gate", turn: asyncio.Lock) -> None:
-    async with turn:
-        await _decide(core, guard, gate)
-
-
-async def _decide(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
     leases = _leases(core, gate)
     live = core.state.calls.get(leases[0].call) if leases else None
-    if core.leases is None or live is None:
+    if live is None:
         await core.blocking(guard.deny, gate)
         return
-    needs, within = gate.asked + await _used(core, guard, gate, live), gate.at + GATE
-    has = sum(one.bytes for one in leases)
-    # Which device memory is on the library does not say: the first that may have it has it.
-    short = max(0, needs - has)  # another may have been let through by what they have
-    may = [one for one in leases if one.bytes + short <= one.wish.memory]
-    lease = (may or leases)[0]
-    why = f"{units.format_bytes(needs)} is more than it asked for"
+    live.gpu_gates += 1
+    try:
+        async with turn:
+            await _decide(core, guard, gate, live, leases)
+    finally:
+        live.gpu_gates -= 1
+
+
+async def _decide(
+    core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall, leases: Sequence[Lease]
+) -> None:
     if gate.killed:
         why = "nobody answered in time" if gate.late else "it went on without leave"
-    elif may:
-        live.gpu_gates += 1
+    else:
         try:
-            async with asyncio.timeout(within - time.monotonic()):
-                await core.leases.change(lease.id, memory=lease.bytes + short)
-        except AgentcgError as e:
-            why = e.message
+            async with asyncio.timeout(gate.at + GATE - time.monotonic()):
+                why = await _raised(core, guard, gate, live)
         except TimeoutError:
             why = f"there was no room within {GATE:g} s"
-        else:
+        if not why:
             return
-        finally:
-            live.gpu_gates -= 1
-    all_of_it = replace(lease, bytes=has, used=needs)
+    leases = _leases(core, gate) or leases  # as they were, where the daemon stops
+    has = sum(one.bytes for one in leases)
+    all_of_it = replace(leases[0], bytes=has, used=await _needs(core, guard, gate, live))
     tell = partial(denied, core, live, all_of_it, why, main=gate.pid == live.record.pid)
     if gate.killed:
         tell()
@@ -105,12 +103,30 @@ async def _decide(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
     await core.blocking(guard.deny, gate, partial(loop.call_soon_threadsafe, tell))
 
 
-async def _used(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall) -> int:
-    """What the call has by now: others of it may have taken some since this one came."""
-    if live.leaf is None:
-        return gate.used
-    account = await core.blocking(guard.account, live.leaf)
-    return gate.used if account is None else int(account.used)
+async def _raised(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall) -> str:
+    """Why there is not what it needs; "" if there is, by now."""
+    while core.leases is not None:
+        needs, leases = await _needs(core, guard, gate, live), _leases(core, gate)
+        short = max(0, needs - sum(one.bytes for one in leases))
+        # Which device memory is on the library does not say: the first that may have it has it.
+        may = [one for one in leases if one.bytes + short <= one.wish.memory]
+        if not may:
+            return f"{units.format_bytes(needs)} is more than it asked for"
+        try:
+            await core.leases.change(may[0].id, memory=may[0].bytes + short)
+        except BusyError:
+            await asyncio.sleep(_BUSY)
+        except AgentcgError as e:
+            return e.message
+        else:
+            return ""
+    return words.STOPPING
+
+
+async def _needs(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall) -> int:
+    """What its call needs in all: others of it may have taken some since this one came."""
+    account = None if live.leaf is None else await core.blocking(guard.account, live.leaf)
+    return gate.asked + (gate.used if account is None else int(account.used))
 
 
 def _leases(core: Core, gate: "Gate") -> list[Lease]:

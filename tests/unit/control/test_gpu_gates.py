@@ -13,7 +13,7 @@ import pytest
 from agentcg.control import evidence, gpu, gpu_gates, gpu_host
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
-from agentcg.errors import LimitError
+from agentcg.errors import BusyError, LimitError
 from agentcg.gpu.gates import Gate
 from agentcg.kernel.bpf_records import GpuAccount
 from agentcg.model.event import Event
@@ -46,11 +46,16 @@ class Probes:
         return self.waits
 
 
+async def answer(core: Core, guard: Any, gate: Gate) -> None:
+    await gpu_gates._answer(core, guard, gate, asyncio.Lock())
+    await asyncio.sleep(0)  # what was told from a thread
+
+
 async def test_who_stands_at_the_gate_gets_what_it_asked_for_first(
     core: Core, call: LiveCall, lessor: Lessor
 ) -> None:
     guard: Any = Probes()
-    await gpu_gates._decide(core, guard, GATE)
+    await answer(core, guard, GATE)
     assert lessor.leases[LEASE.id].bytes == 5 * GIB
     assert guard.denied == []
     assert call.killed_for is None
@@ -66,8 +71,7 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
     lessor.refuses = LimitError("no room") if case == "no room" else None
     asked = 9 * GIB if case == "beyond" else GATE.asked
     gate = replace(GATE, asked=asked, killed=case in {"without leave", "late"}, late=case == "late")
-    await gpu_gates._decide(core, guard, gate)
-    await asyncio.sleep(0)
+    await answer(core, guard, gate)
     assert guard.denied == ([] if gate.killed else [gate])
     assert call.killed_for is Cause.GPU
     assert (call.gpu_held, call.gpu_gates) == (True, 0)
@@ -110,8 +114,7 @@ async def test_a_call_whose_child_is_killed_goes_on_and_fails_for_that_or_does_n
     guard: Any = Probes()
     call.record = replace(call.record, pid=GATE.pid + 1)
     lessor.refuses = LimitError("no room")
-    await gpu_gates._decide(core, guard, GATE)
-    await asyncio.sleep(0)
+    await answer(core, guard, GATE)
     assert guard.denied == [GATE]
     assert call.killed_for is None
     assert "(no room)" in told[-1].text
@@ -129,7 +132,7 @@ async def test_a_raise_goes_by_what_is_used_now_and_lowers_nothing(
 ) -> None:
     guard: Any = Probes()
     guard.used = used
-    await gpu_gates._decide(core, guard, GATE)
+    await answer(core, guard, GATE)
     assert lessor.leases[LEASE.id].bytes == then
     assert guard.denied == []
     assert call.gpu_gates == 0
@@ -142,7 +145,7 @@ async def test_of_several_leases_the_first_that_may_have_what_is_short_has_it(
     full = replace(LEASE, id=LeaseId("g-full"), bytes=LEASE.wish.memory)
     lessor.leases[full.id] = full
     guard.used = full.bytes + LEASE.bytes
-    await gpu_gates._decide(core, guard, replace(GATE, leases=(full.id, LEASE.id)))
+    await answer(core, guard, replace(GATE, leases=(full.id, LEASE.id)))
     assert lessor.leases[full.id] == full
     assert lessor.leases[LEASE.id].bytes == 6 * GIB
     assert (guard.denied, call.killed_for) == ([], None)
@@ -179,11 +182,29 @@ async def test_who_waits_for_a_raise_is_denied_in_the_end(
     guard: Any = Probes()
     lessor.room.clear()
     gate = replace(GATE, at=time.monotonic() - gpu_host.GATE)
-    await gpu_gates._decide(core, guard, gate)
-    await asyncio.sleep(0)
+    await answer(core, guard, gate)
     assert guard.denied == [gate]
     assert "no room within" in told[-1].text
     assert call.gpu_gates == 0
+
+
+async def test_who_is_in_line_when_the_daemon_stops_is_told_why(
+    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+) -> None:
+    guard: Any = Probes()
+    call.record = replace(call.record, pid=GATE.pid)
+    line = asyncio.Lock()
+    await line.acquire()
+    answering = asyncio.create_task(gpu_gates._answer(core, guard, GATE, line))
+    await asyncio.sleep(0)
+    assert call.gpu_gates == 1
+    core.leases = None
+    line.release()
+    async with asyncio.timeout(30):
+        await answering
+    await asyncio.sleep(0)
+    assert (guard.denied, call.killed_for) == ([GATE], Cause.GPU)
+    assert told[-1].text.endswith("(the daemon stops)")
 
 
 async def test_who_went_on_meanwhile_is_not_told_to_be_killed(
@@ -193,13 +214,31 @@ async def test_who_went_on_meanwhile_is_not_told_to_be_killed(
     guard.waits = False
     call.record = replace(call.record, pid=GATE.pid)
     lessor.refuses = LimitError("no room")
-    await gpu_gates._decide(core, guard, GATE)
-    await asyncio.sleep(0)
+    await answer(core, guard, GATE)
     assert (call.killed_for, call.gpu_kill, told) == (None, "", [])
+
+
+@pytest.mark.usefixtures("call")
+async def test_a_lease_that_is_just_being_changed_is_asked_for_anew(
+    core: Core, lessor: Lessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_gates, "_BUSY", 0)
+    guard: Any = Probes()
+    lessor.refuses = BusyError("just being changed")
+    answering = asyncio.create_task(answer(core, guard, GATE))
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+    assert guard.denied == []
+    lessor.leases[LEASE.id] = replace(LEASE, bytes=LEASE.wish.memory)
+    lessor.refuses = None
+    async with asyncio.timeout(30):
+        await answering
+    assert guard.denied == []
+    assert lessor.leases[LEASE.id].bytes == LEASE.wish.memory  # by what it has now
 
 
 @pytest.mark.usefixtures("call")
 async def test_of_a_call_that_has_gone_nobody_waits(core: Core) -> None:
     guard: Any = Probes()
-    await gpu_gates._decide(core, guard, GATE)
+    await answer(core, guard, GATE)
     assert guard.denied == [GATE]
