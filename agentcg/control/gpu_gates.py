@@ -7,9 +7,10 @@ beyond that, or without room, the process is killed, and told why.
 import asyncio
 import contextlib
 import logging
+import os
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ from agentcg import units
 from agentcg.control.core import Core
 from agentcg.control.gpu_host import GATE
 from agentcg.control.state import LiveCall
-from agentcg.errors import AgentcgError, BusyError, NotFoundError
+from agentcg.errors import AgentcgError, BusyError, NotFoundError, ProcessGoneError
+from agentcg.kernel import pidfd
 from agentcg.model.event import Kind
 from agentcg.model.gpu import Lease
 from agentcg.model.ids import LeaseId
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _EVERY = 1.0
+_DYING = 2.0
 _BUSY = 0.2  # seconds until a lease that is just being changed is asked for anew
 
 
@@ -100,7 +103,20 @@ async def _decide(
         return
     # Told before its end is known, and only if it still waits.
     loop = asyncio.get_running_loop()
-    await core.blocking(guard.deny, gate, partial(loop.call_soon_threadsafe, tell))
+    await _kill(core, guard, gate, partial(loop.call_soon_threadsafe, tell))
+
+
+async def _kill(core: Core, guard: "UprobeGuard", gate: "Gate", told: Callable[[], object]) -> None:
+    """Return when it has ended, or soon: what it had may be enough for who is next."""
+    with contextlib.ExitStack() as stack:
+        fd = None
+        with contextlib.suppress(ProcessGoneError):  # or it has no number here
+            fd = pidfd.open(gate.pid)
+            stack.callback(os.close, fd)
+        if await core.blocking(guard.deny, gate, told) and fd is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DYING):
+                    await pidfd.wait(fd)
 
 
 async def _raised(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,7 @@ from agentcg.model.outcome import Cause
 from tests.unit.control.lessor import GIB, LEASE, Lessor
 
 GATE = Gate(
-    *((LEASE.id,), 7, "python", 2 * GIB, 3 * GIB, 4 * GIB, time.monotonic() + 600, 1, 7),
+    *((LEASE.id,), 1 << 30, "python", 2 * GIB, 3 * GIB, 4 * GIB, time.monotonic() + 600, 1, 7),
     killed=False,
 )
 
@@ -205,6 +206,27 @@ async def test_who_is_in_line_when_the_daemon_stops_is_told_why(
     await asyncio.sleep(0)
     assert (guard.denied, call.killed_for) == ([GATE], Cause.GPU)
     assert told[-1].text.endswith("(the daemon stops)")
+
+
+async def test_the_next_is_answered_once_who_was_denied_has_ended(
+    core: Core, call: LiveCall, lessor: Lessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_gates, "_DYING", 600.0)
+    guard: Any = Probes()
+    lessor.refuses = LimitError("no room")
+    line = asyncio.Lock()
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        gate = replace(GATE, pid=process.pid)
+        answering = asyncio.create_task(gpu_gates._answer(core, guard, gate, line))
+        async with asyncio.timeout(30):
+            while not guard.denied:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)
+        assert line.locked()
+        process.kill()
+        async with asyncio.timeout(30):
+            await answering
+    assert not line.locked()
 
 
 async def test_who_went_on_meanwhile_is_not_told_to_be_killed(
