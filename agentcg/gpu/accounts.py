@@ -65,12 +65,15 @@ class Accounts:
                 with suppress(BpfError):  # too many change it meanwhile: by the next reading
                     self._correct.run(bytes(GpuBeforeRecord(leaf, left)))
 
-    def unsure(self, leaf: int, gate: Gate, now: float) -> bool:
-        """Whether it may wait only for what was there before, and has gone: the driver tells."""
+    def sure(self, leaf: int, now: float) -> float:
+        """Who came to the gate by this time has not only what was there before to wait for.
+
+        Of who came later the driver is to tell first, if it does so soon: that may have gone.
+        """
         before, account = self._before.get(leaf), self.get(leaf)
         if before is None or account is None or not account.before:
-            return False
-        return before.at < gate.at and now - gate.at < _READ
+            return now
+        return max(before.at, now - _READ)
 
     def end(self, leaf: int) -> None:
         """Count no more: nobody is stopped from here on."""

@@ -61,9 +61,11 @@ class Leaf:
         return sum(one.bytes for one in self.leases.values())
 
     def add(self, gate: Gate) -> None:
-        """Freeze all here, and keep that in mind for the next daemon."""
+        """Freeze all here; `freeze` keeps in mind, for the next daemon, who else has come since."""
+        first = not self.gates
         self.gates[gate.number] = gate
-        self.freeze()
+        if first:
+            self.freeze()
 
     def freeze(self) -> None:
         """Stop all here, while one waits; again where somebody else let them go on."""
@@ -98,15 +100,17 @@ class Leaf:
         self.forget(gate.pid)
         return killed
 
-    def forget(self, pid: int) -> None:
-        """Let nothing wait of a process that is dead."""
-        self.gates = {number: one for number, one in self.gates.items() if one.pid != pid}
+    def forget(self, *pids: int) -> None:
+        """Let nothing wait of processes that are dead."""
+        dead = set(pids)
+        self.gates = {number: one for number, one in self.gates.items() if one.pid not in dead}
         self._thaw()
 
     def prune(self) -> None:
         """Forget who was killed by others."""
-        for pid in {one.pid for one in self.gates.values()} - {0, *self.pids()}:
-            self.forget(pid)
+        gone = {one.pid for one in self.gates.values()} - {0, *self.pids()}
+        if gone:
+            self.forget(*gone)
 
     def pids(self) -> Iterator[int]:
         """The processes here and below."""

@@ -115,13 +115,13 @@ class UprobeGuard:
                 self._settle(leaf, end)  # there may be more than when it came to the door
                 late += self._overdue(leaf, now)
             waiting = {number: key for key, leaf in self._leaves.items() for number in leaf.gates}
-            came = [gate for gate in self._new if gate.killed or gate.number in waiting]
-            self._new = [
-                gate
-                for gate in came
-                if not gate.killed and self._accounts.unsure(waiting[gate.number], gate, now)
-            ]
-            return [gate for gate in came if gate not in self._new] + late
+            sure = {key: self._accounts.sure(key, now) for key in set(waiting.values())}
+            came, self._new = self._new, []
+            told = [gate for gate in came if gate.killed]
+            for gate in came:
+                if not gate.killed and gate.number in waiting:
+                    (told if gate.at <= sure[waiting[gate.number]] else self._new).append(gate)
+            return told + late
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
         """Set the leaf's quota; who waits and fits now goes on, those first that came first."""
