@@ -50,7 +50,8 @@ class Found:
         """
         begin: dict[GuardKind, Callable[[], None]] = {}
         if self.uprobe is not None:
-            begin[GuardKind.UPROBE] = self.uprobe.start
+            told = self.ladder.working(GuardKind.NVML)
+            begin[GuardKind.UPROBE] = partial(self.uprobe.start, told=told)
         if self.gate is not None:
             begin[GuardKind.DEVICE] = partial(self.gate.start, leased)
         failed = {}

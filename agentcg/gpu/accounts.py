@@ -29,6 +29,12 @@ class Accounts:
         self._map.update(_key(leaf), bytes(account))
         self._before[leaf] = Before()
 
+    def begin_more(self, leaf: int, used: int) -> None:
+        """The same of another lease of the leaf, by which its processes may have more."""
+        account = self.get(leaf)
+        if account is not None and used:
+            self._correct.run(bytes(GpuBeforeRecord(leaf, account.before + used)))
+
     def set(self, leaf: int, quota: int) -> None:
         """Allow so much."""
         self._decide.run(bytes(GpuVerdictRecord(lease=leaf, quota=quota)))

@@ -4,8 +4,8 @@ A call that does not fit is stopped before it takes anything and its leaf frozen
 started the guard waits for `fd`, then and at least each second runs `turn`, and answers: `hold`
 with more bytes lets go on what fits now, `deny` kills. What is not answered in time is denied.
 
-Nothing is pinned: with the daemon go the probes and the account, and a lease begins with the bytes
-that were last seen used, until the driver tells what its processes have (`correct`). Who waited
+Nothing is pinned: with the daemon go the probes and the account, and where the driver is to tell
+what its processes have (`correct`) a lease begins as used to the full, until it does. Who waited
 then is known by a mark on its leaf, and killed.
 """
 
@@ -34,11 +34,12 @@ from agentcg.kernel.bpf_records import (
 )
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.patience import Patience
-from agentcg.model.gpu import GuardKind, Lease
+from agentcg.model.gpu import GuardKind, Lease, LeaseState
 
 log = logging.getLogger("agentcg")
 
 OBJECT = "cuda"
+_NEW = {LeaseState.QUEUED, LeaseState.SHRINKING}  # states in which it is held first
 _STILL = 0.25  # seconds for a leaf to be frozen when it is answered; a turn has as much for all
 _DETACH = 2.0  # seconds; the rest goes on beside
 
@@ -78,12 +79,15 @@ class UprobeGuard:
             return probe_bpf.in_words(error)
         return None
 
-    def start(self) -> None:
+    def start(self, *, told: bool = True) -> None:
         """Watch the libraries; whoever has no lease is not looked at.
+
+        `told`: the driver's word on what leaves use is to come (`correct`).
 
         Raises:
             BpfError: with libbpf's, the verifier's or the kernel's reason.
         """
+        self._to_be_told = told
         with ExitStack() as stack:
             last = stack.enter_context(ExitStack())  # who is stopped is heard of until all is off
             one, self._probed = self._attached(stack, libcuda.FUNCTIONS)
@@ -128,10 +132,15 @@ class UprobeGuard:
         with self._lock:
             self._need()
             known = self._leaves.get(leaf.id)
+            used = lease.used or 0
+            if self._to_be_told and lease.state not in _NEW:
+                used = lease.bytes  # an earlier daemon granted it: it may have taken all since
             if known is None:
                 known = Leaf(leaf)
-                self._accounts.begin(leaf.id, lease.bytes, lease.used or 0)
+                self._accounts.begin(leaf.id, lease.bytes, used)
                 self._leaves[leaf.id] = known
+            elif lease.id not in known.leases:
+                self._accounts.begin_more(leaf.id, used)
             known.leases[lease.id] = lease
             self._set(known)
         self.scan(leaf.id)

@@ -3,6 +3,7 @@
 import select
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from agentcg.gpu.uprobe import UprobeGuard
 from agentcg.kernel.bpf_records import GpuBeforeRecord
 from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.model.gpu import LeaseState
 from tests.gpu.tenants import Device, Tenant
 from tests.root.daemon import until
 from tests.root.gpu import MIB, comes, lease, used, watching
@@ -129,6 +131,32 @@ def test_managed_memory_counts_wherever_it_is_and_hides_nothing_else(
         account = guard.account(leaf)
         assert account is not None
         assert (account.used, account.before, account.hidden) == (60 * MIB, 60 * MIB, 0)
+
+
+def test_after_a_restart_nothing_more_is_taken_until_the_driver_has_told(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device
+) -> None:
+    with device.tenant(leaf) as old, device.tenant(leaf) as busy:
+        had(old, 100 * MIB)
+        for number, size in enumerate((80 * MIB, 40 * MIB)):
+            one = replace(lease(size, f"g-{number}"), state=LeaseState.ACTIVE)
+            guard.hold(one, leaf)
+        assert used(guard, leaf) == 120 * MIB
+        busy.ask(f"pairs 1000 {MIB}")  # without end, as far as readings go
+
+        def stopped() -> bool:
+            assert guard.turn(time.monotonic()) == []
+            return leaf.read_int("cgroup.freeze") == 1
+
+        until(stopped, "the gate")
+        corrected(guard, leaf, device.used)  # nothing moves meanwhile
+        assert guard.turn(time.monotonic()) == []
+        assert busy.answer().isdigit()
+        assert used(guard, leaf) == 100 * MIB
+        old.ask(f"take cuMemAlloc_v2 {30 * MIB}")
+        gate = comes(guard)
+        assert (gate.used, gate.quota) == (100 * MIB, 120 * MIB)
+        guard.deny(gate)
 
 
 def test_what_is_taken_beside_a_correction_is_not_lost(
