@@ -16,7 +16,6 @@ from agentcg.kernel import pidfd, procfs
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import Lease, LeaseId
 
-_PID_MAX = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h: root in the session may write a mark
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 _MARK = "user.agentcg.gpu_gate"
 
@@ -142,12 +141,15 @@ def unmark(cgroup: CgroupDir) -> None:
 def waiting(cgroup: CgroupDir) -> tuple[int, ...]:
     """Who waits at a gate here, by the mark of an earlier daemon; 0 has no number for us.
 
+    Root in the session may write a mark: who is not here is left out.
+
     Raises:
         OSError: there is no mark.
     """
-    with suppress(ValueError):
-        numbers = map(int, os.getxattr(_path(cgroup), _MARK).split())
-        return tuple(one for one in numbers if 0 <= one <= _PID_MAX)
+    mark = os.getxattr(_path(cgroup), _MARK)
+    with suppress(ValueError, AgentcgError):
+        here = {0, *_pids(cgroup)}
+        return tuple(one for one in map(int, mark.split()) if one in here)
     return ()
 
 
