@@ -58,10 +58,6 @@ class ConflictError(AgentcgError):
     status = 409
 
 
-class BusyError(ConflictError):
-    """It is just being changed: what contradicts the request is over in a moment."""
-
-
 class DeniedError(AgentcgError):
     """The peer may not do this."""
 

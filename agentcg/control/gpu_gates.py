@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from agentcg import units
 from agentcg.control.core import Core
 from agentcg.control.gpu_host import GATE
+from agentcg.control.lease_book import BusyError
 from agentcg.control.state import LiveCall
-from agentcg.errors import AgentcgError, BusyError, NotFoundError, ProcessGoneError
+from agentcg.errors import AgentcgError, NotFoundError, ProcessGoneError
 from agentcg.kernel import pidfd
 from agentcg.model.event import Kind
 from agentcg.model.gpu import Lease

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agentcg.control.journal import Journal
-from agentcg.control.lease_book import Asking, Book, Held
+from agentcg.control.lease_book import Asking, Book, BusyError, Held
 from agentcg.control.lease_programs import Programs
 from agentcg.control.lessor import Lessor
 from agentcg.control.tenures import Tenures
-from agentcg.errors import BusyError, ConflictError, LimitError
+from agentcg.errors import ConflictError, LimitError
 from agentcg.gpu.device import DeviceReader
 from agentcg.gpu.engine import Engine
 from agentcg.gpu.guard import GpuGuard

@@ -26,12 +26,7 @@ from agentcg.gpu.gates import Gate, Leaf, kill_asker
 from agentcg.kernel import probe_bpf, probe_uretprobe, procfs
 from agentcg.kernel.bpf_map import RingBuffer
 from agentcg.kernel.bpf_object import Object, shipped
-from agentcg.kernel.bpf_records import (
-    GPU_KILLED,
-    SECOND,
-    GpuAccount,
-    GpuEventRecord,
-)
+from agentcg.kernel.bpf_records import GPU_KILLED, SECOND, GpuAccount, GpuEventRecord
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.patience import Patience
 from agentcg.model.gpu import GuardKind, Lease, LeaseState

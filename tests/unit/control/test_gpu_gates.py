@@ -13,8 +13,9 @@ import pytest
 
 from agentcg.control import evidence, gpu, gpu_gates, gpu_host
 from agentcg.control.core import Core
+from agentcg.control.lease_book import BusyError
 from agentcg.control.state import LiveCall
-from agentcg.errors import BusyError, LimitError
+from agentcg.errors import LimitError
 from agentcg.gpu.gates import Gate
 from agentcg.kernel.bpf_records import GpuAccount
 from agentcg.model.event import Event
