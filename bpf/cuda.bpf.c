@@ -29,7 +29,8 @@
  * Sizes are charged as the driver rounds them: up to 2 MiB above 1 MiB, to 512 bytes below, arrays to 64 KiB.
  *
  * What was taken before, no probe saw. The daemon finds it from the driver's word and has it counted (`before`,
- * `correct`); `changes` tells it whether a reading and the account are of one time.
+ * `correct`); `changes` tells it whether a reading and the account are of one time, `hidden` of how much the
+ * driver may not tell.
  *
  * Worked example. Lease 44 has a quota of 250; its process allocates 100 three times.
  *

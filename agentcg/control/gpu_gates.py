@@ -95,7 +95,7 @@ async def _decide(
             why = f"there was no room within {GATE:g} s"
         if not why:
             return
-    leases = _leases(core, gate) or leases  # as they were, where the daemon stops
+    leases = _leases(core, gate) or leases  # as they were, where they have ended
     has = sum(one.bytes for one in leases)
     all_of_it = replace(leases[0], bytes=has, used=await _needs(core, guard, gate, live))
     tell = partial(denied, core, live, all_of_it, why, main=gate.pid == live.record.pid)
@@ -147,11 +147,13 @@ async def _needs(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall)
 
 
 def _leases(core: Core, gate: "Gate") -> list[Lease]:
-    """Those of the leaf."""
+    """Those of the leaf; as they were last written, once the daemon stops."""
+    if core.leases is None:
+        return [one for one in core.journal.open_leases() if one.id in gate.leases]
     found = []
     for one in gate.leases:
         with contextlib.suppress(NotFoundError):
-            found += [] if core.leases is None else [core.leases.lease(one)]
+            found.append(core.leases.lease(one))
     return found
 
 

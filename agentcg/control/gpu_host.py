@@ -90,6 +90,7 @@ class Watched:
         findings = self.watchdog.look(readings, self.now())
         for finding in findings:
             self.hear(finding)
+        # A call's account is of all devices: what one does not tell would be taken for gone.
         if all(one.attributed for one in readings):
             self.correct(uses(one.share for one in findings), begun)
         return readings

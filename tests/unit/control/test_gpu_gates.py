@@ -1,11 +1,13 @@
 """Who stands at libcuda's gate: a larger lease, or the end, and words."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from agentcg.control import evidence, gpu, gpu_gates, gpu_host
 from agentcg.control.core import Core
+from agentcg.control.journal import Journal
 from agentcg.control.lease_book import BusyError
 from agentcg.control.state import LiveCall
 from agentcg.errors import LimitError
@@ -190,21 +193,30 @@ async def test_who_waits_for_a_raise_is_denied_in_the_end(
     assert call.gpu_gates == 0
 
 
-async def test_who_is_in_line_when_the_daemon_stops_is_told_why(
-    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+@pytest.mark.parametrize("late", [False, True])
+async def test_who_is_in_line_when_the_daemon_stops_or_comes_then_is_told_why(
+    core: Core,
+    call: LiveCall,
+    lessor: Lessor,
+    told: list[Event],
+    tmp_path: Path,
+    late: bool,
 ) -> None:
     guard: Any = Probes()
     call.record = replace(call.record, pid=GATE.pid)
-    line = asyncio.Lock()
-    await line.acquire()
-    answering = asyncio.create_task(gpu_gates._answer(core, guard, GATE, line))
-    await asyncio.sleep(0)
-    assert call.gpu_gates == 1
-    core.leases = None
-    line.release()
-    async with asyncio.timeout(30):
-        await answering
-    await asyncio.sleep(0)
+    core.leases = None if late else core.leases
+    with contextlib.closing(Journal(tmp_path / "journal", keep=10)) as core.journal:
+        core.journal.put_lease(LEASE)
+        line = asyncio.Lock()
+        await line.acquire()
+        answering = asyncio.create_task(gpu_gates._answer(core, guard, GATE, line))
+        await asyncio.sleep(0)
+        assert call.gpu_gates == 1
+        core.leases = None
+        line.release()
+        async with asyncio.timeout(30):
+            await answering
+        await asyncio.sleep(0)
     assert (guard.denied, call.killed_for) == ([GATE], Cause.GPU)
     assert told[-1].text.endswith("(the daemon stops)")
 
@@ -261,7 +273,8 @@ async def test_a_lease_that_is_just_being_changed_is_asked_for_anew(
 
 
 @pytest.mark.usefixtures("call")
-async def test_of_a_call_that_has_gone_nobody_waits(core: Core) -> None:
+async def test_of_a_call_that_has_gone_nobody_waits(core: Core, lessor: Lessor) -> None:
     guard: Any = Probes()
+    lessor.leases.clear()
     await answer(core, guard, GATE)
     assert guard.denied == [GATE]
