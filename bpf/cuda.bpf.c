@@ -29,13 +29,14 @@
  * Sizes are charged as the driver rounds them: up to 2 MiB above 1 MiB, to 512 bytes below, arrays to 64 KiB.
  *
  * What was taken before, no probe saw. The daemon finds it from the driver's word and has it counted (`before`,
- * `correct`); `changes` tells it whether a reading and the account are of one time.
+ * `correct`); `changes` tells it whether a reading and the account are of one time, `hidden` of how much the
+ * driver may not tell.
  *
  * Worked example. Lease 44 has a quota of 250; its process allocates 100 three times.
  *
  *   alloc 100   used 100       returns address A: allocations[A] = 100
  *   alloc 100   used 200       returns address B
- *   alloc 100   300 > 250      calls[thread].state = GATED; event { lease=44 size=100 used=200 }; SIGSTOP
+ *   alloc 100   300 > 250      call->state = GATED; event { lease=44 size=100 used=200 }; SIGSTOP
  *   decide 44 quota=300        used 300, state = PASSED; the daemon thaws it and sends SIGCONT
  *               returns C      allocations[C] = 100
  *   free A      used 200
@@ -49,7 +50,7 @@
  * - What a pool keeps after cuMemFreeAsync counts as given back; a graph's and a shared handle's memory as
  *   nobody's. Managed memory counts in full, wherever it is; an array by its elements.
  * - One unmap of many mappings is heard only for that at its start: the others come back with the process.
- * - A function left by longjmp stays charged until the process ends; so does what has no room in the maps.
+ * - A function left by longjmp stays charged until the process ends; so does what has no room in the map of notes.
  * - An exec keeps the process, and what it is charged for. A child that shares its parent's memory (CLONE_VM) is
  *   a process of its own, and what it took is given back when it ends.
  * - A context's end (cuCtxDestroy, cuDevicePrimaryCtxReset) frees without a call: charged until the process
@@ -57,6 +58,7 @@
  * - A thread may change what it describes (a location, an array) between the probe's look and the driver's.
  */
 #include "cuda_daemon.h"
+#include "cuda_return.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -64,6 +66,16 @@ SEC("uprobe")
 int alloc_entry(struct pt_regs *context)
 {
 	struct call call = { .what = TAKE, .space = ADDRESS };
+
+	call.where = first(context);
+	call.size = second(context);
+	return take(&call);
+}
+
+SEC("uprobe")
+int managed_entry(struct pt_regs *context)
+{
+	struct call call = { .what = TAKE, .space = ADDRESS, .managed = true };
 
 	call.where = first(context);
 	call.size = second(context);
@@ -122,22 +134,31 @@ int array3d_entry(struct pt_regs *context)
 
 static __always_inline int give(struct pt_regs *context, __u32 space)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
 	struct call call = { .what = GIVE, .space = space };
-	struct allocation which = { .process = thread >> 32, .space = space };
+	struct allocation which = { .process = bpf_get_current_pid_tgid() >> 32, .space = space };
+	struct gpu_account *account;
 	struct held *held;
 
 	which.number = call.number = first(context);
 	held = bpf_map_lookup_elem(&allocations, &which);
 	if (!held)
 		return 0;
-	forget(thread);
 	call.lease = held->lease;
 	call.note = *held;
 	call.listed = space != HANDLE; /* whose note its mappings need until it is gone */
-	if (!bpf_map_update_elem(&calls, &thread, &call, BPF_ANY) && call.listed &&
-	    !unnote(&which, call.lease))
-		bpf_map_delete_elem(&calls, &thread); /* another thread gives it back */
+	forget();
+	if (call.listed && !unnote(&which, call.lease))
+		return 0; /* another thread gives it back */
+	account = bpf_map_lookup_elem(&accounts, &call.lease);
+	if (account) {
+		call.hidden = call.note.size;
+		hide(account, call.hidden);
+	}
+	if (enter(&call))
+		return 0;
+	left(&call);
+	if (call.listed)
+		unlist(which.process, call.note.size);
 	return 0;
 }
 
@@ -161,12 +182,17 @@ int destroy_entry(struct pt_regs *context)
 
 static __always_inline bool begin(struct call *call)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
+	struct gpu_account *account = account_above(&call->lease);
 
-	if (!account_above(&call->lease))
+	if (!account)
 		return false;
-	forget(thread);
-	return !bpf_map_update_elem(&calls, &thread, call, BPF_ANY);
+	forget();
+	if (call->hidden)
+		hide(account, call->hidden);
+	if (enter(call))
+		return true;
+	left(call);
+	return false;
 }
 
 /* The handle is held from here on: another thread may release it meanwhile. */
@@ -183,6 +209,7 @@ int map_entry(struct pt_regs *context)
 	call.number = first(context);
 	call.note.handle = owner.number;
 	call.note.born = held->born;
+	call.note.size = held->size;
 	__sync_fetch_and_add(&held->mappings, 1);
 	if (!begin(&call))
 		unpinned(owner.number, call.note.born, process);
@@ -192,9 +219,15 @@ int map_entry(struct pt_regs *context)
 SEC("uprobe")
 int unmap_entry(struct pt_regs *context)
 {
+	struct allocation which = { .process = bpf_get_current_pid_tgid() >> 32, .space = MAPPING };
 	struct call call = { .what = UNMAP, .space = MAPPING };
+	struct held *held;
 
-	call.number = first(context);
+	which.number = call.number = first(context);
+	held = bpf_map_lookup_elem(&allocations, &which);
+	if (!held)
+		return 0;
+	call.hidden = held->size;
 	begin(&call);
 	return 0;
 }
@@ -212,63 +245,34 @@ int retain_entry(struct pt_regs *context)
 SEC("uretprobe")
 int returned(struct pt_regs *context)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
-	struct call *found = bpf_map_lookup_elem(&calls, &thread), call;
-	bool failed = (__u32)answer(context);
-	struct gpu_account *account;
-	struct allocation which = {};
+	struct call *found = current_call(), call;
 
 	if (!found)
 		return 0;
 	call = *found;
-	bpf_map_delete_elem(&calls, &thread);
-	account = bpf_map_lookup_elem(&accounts, &call.lease);
-	which.number = call.number;
-	which.process = thread >> 32;
-	which.space = call.space;
-	if (call.what <= TAKE_ARRAY) {
-		if (failed)
-			uncharge(call.lease, charged(&call));
-		else if (account && call.state == GATED && !charge(account, call.size))
-			kill_caller(&call, account); /* it went on without leave */
-		else if (account)
-			taken(&call, account, &which);
-	} else if (call.what == GIVE && call.listed) {
-		if (!failed)
-			uncharge(call.note.lease, call.note.size);
-		else if (!note(&which, &call.note))
-			unlist(which.process, call.note.size);
-	} else if (call.what == MAP && failed) {
-		unpinned(call.note.handle, call.note.born, which.process);
-	} else if (failed) {
-		return 0;
-	} else if (call.what == GIVE) {
-		released(&call, &which);
-	} else if (call.what == MAP) {
-		mapped(&call, &which);
-	} else if (call.what == UNMAP) {
-		unmapped(&which);
-	} else {
-		retained(&call, &which);
-	}
+	found->what = 0;
+	came_back(&call, (__u32)answer(context));
+	left(&call);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(ended, struct task_struct *task)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
-	struct call *call = bpf_map_lookup_elem(&calls, &thread);
-	__u32 id = thread >> 32;
+	struct call *call = current_call();
 	/* The last thread; this one is no longer counted. */
 	bool last = task->signal->live.counter == 0;
 
-	if (call && last) /* Another may have dropped the process just now. */
-		uncharge(call->lease, call->listed ? call->note.size : charged(call));
-	else if (call)
-		forget(thread);
-	bpf_map_delete_elem(&calls, &thread);
+	if (call && last) { /* Another may have dropped the process just now. */
+		if (call->listed)
+			uncharge_held(&call->note);
+		else
+			uncharge(call->lease, charged(call));
+		left(call);
+	} else {
+		forget();
+	}
 	if (last)
-		drop_process(id);
+		drop_process(bpf_get_current_pid_tgid() >> 32);
 	return 0;
 }

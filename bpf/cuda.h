@@ -7,17 +7,17 @@
 #include "shared.h"
 
 #define LEVELS 24 /* of cgroups that are walked, downwards */
-#define LEASES 1024
-#define PROCESSES 16384
-#define THREADS 16384
-#define ALLOCATIONS 131072
-#define NOTES (ALLOCATIONS / 4) /* of allocations, of one lease */
+/* Each lease has room of its own for notes, by what it may take: up to 256 GiB on lease they all find it. */
+#define LEASES 128
+#define PER_LEASE 896 /* and one for each 2 MiB */
+#define PROCESSES 128 /* more, which only processes take */
+#define ALLOCATIONS 262144 /* LEASES * (PER_LEASE + PROCESSES) + 256 GiB / 2 MiB */
 #define TRIES 32 /* to change a number that others change too */
 
 /* Which numbers name an allocation: an address and a handle may be equal. */
-enum space { ADDRESS = 1, HANDLE = 2, ARRAY = 3, MAPPING = 4 };
+enum space { ADDRESS = 1, HANDLE = 2, ARRAY = 3, MAPPING = 4, PROCESS = 5 };
 
-/* What names an allocation: its number in its process. */
+/* What names an allocation: its number in its process. A PROCESS, 0, has what only its end gives back. */
 struct allocation {
 	__u64 number;
 	__u32 process;
@@ -28,14 +28,10 @@ struct held {
 	__u64 lease;
 	__u64 size;
 	__u64 handle;	/* of a MAPPING: what is mapped there */
+	__u64 hidden;	/* of `size`, while it is there */
 	__u64 born;	/* of a HANDLE, and of its MAPPING: numbers are given out anew */
 	__u32 mappings; /* of a HANDLE, those under way included */
 	__u32 references;
-};
-
-struct process {
-	__u64 lease;
-	__u64 unlisted; /* bytes that only its end gives back */
 };
 
 /* By the id of the leaf's cgroup. */
@@ -52,13 +48,6 @@ struct {
 	__type(key, struct allocation);
 	__type(value, struct held);
 } allocations SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, PROCESSES);
-	__type(key, __u32);
-	__type(value, struct process);
-} processes SEC(".maps");
 
 /* The account of the current task's cgroup, or of one above it; `id` becomes its id. */
 static __always_inline struct gpu_account *account_above(__u64 *id)
@@ -101,6 +90,21 @@ static __always_inline bool charge(struct gpu_account *account, __u64 size)
 	return false;
 }
 
+/* Of what is charged so much is hidden from the driver's word. */
+static __always_inline void hide(struct gpu_account *account, __u64 size)
+{
+	__sync_fetch_and_add(&account->changes, 1);
+	__sync_fetch_and_add(&account->hidden, size);
+}
+
+static __always_inline void show(__u64 lease, __u64 size)
+{
+	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
+
+	if (account)
+		__sync_fetch_and_add(&account->hidden, -size);
+}
+
 static __always_inline void uncharge(__u64 lease, __u64 size)
 {
 	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
@@ -118,27 +122,60 @@ static __always_inline void uncharge(__u64 lease, __u64 size)
 	}
 }
 
+static __always_inline void uncharge_held(const struct held *held)
+{
+	uncharge(held->lease, held->size);
+	show(held->lease, held->hidden);
+}
+
 /* Charged, and under no number: it comes back when the process ends. */
 static __always_inline void unlist(__u32 id, __u64 size)
 {
-	struct process *process = bpf_map_lookup_elem(&processes, &id);
+	struct allocation which = { .process = id, .space = PROCESS };
+	struct held *process = bpf_map_lookup_elem(&allocations, &which);
+	struct gpu_account *account;
 
-	if (process)
-		__sync_fetch_and_add(&process->unlisted, size);
+	if (!process)
+		return;
+	account = bpf_map_lookup_elem(&accounts, &process->lease);
+	if (account)
+		hide(account, size); /* its memory may have gone */
+	__sync_fetch_and_add(&process->size, size);
+	__sync_fetch_and_add(&process->hidden, size);
 }
 
 /* Of one lease not too many, as the room is for all. */
 static __always_inline bool note(struct allocation *which, struct held *held)
 {
 	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &held->lease);
+	__s64 most = PER_LEASE + (which->space == PROCESS ? PROCESSES : 0);
 
-	if (account && account->notes >= NOTES)
+	if (account && account->notes >= most + (__s64)(account->quota >> 21))
 		return false;
 	if (bpf_map_update_elem(&allocations, which, held, BPF_NOEXIST))
 		return false;
 	if (account)
 		__sync_fetch_and_add(&account->notes, 1);
 	return true;
+}
+
+/* Whether its end will be heard, and give back all that it has. */
+static __always_inline bool known(__u32 id, __u64 lease)
+{
+	struct allocation which = { .process = id, .space = PROCESS };
+	struct held held = { .lease = lease };
+
+	return bpf_map_lookup_elem(&allocations, &which) || note(&which, &held) ||
+	       bpf_map_lookup_elem(&allocations, &which); /* by another thread, meanwhile */
+}
+
+/* With a note, or else until its process ends. */
+static __always_inline void keep(struct allocation *which, struct held *held)
+{
+	if (note(which, held))
+		return;
+	unlist(which->process, held->size);
+	show(held->lease, held->hidden);
 }
 
 /* False where another took it away. */
@@ -166,7 +203,7 @@ static __always_inline void replaced(struct allocation *which)
 	if (old.mappings)
 		unlist(which->process, old.size);
 	else
-		uncharge(old.lease, old.size);
+		uncharge_held(&old);
 }
 
 /* The HANDLE of a call, unless its number names another by now. */
@@ -214,7 +251,7 @@ static long drop_one(void *map, struct allocation *which, struct held *held, __u
 {
 	if (which->process == *process) {
 		if (which->space != MAPPING)
-			uncharge(held->lease, held->size);
+			uncharge_held(held);
 		unnote(which, held->lease);
 	}
 	return 0;
@@ -222,12 +259,10 @@ static long drop_one(void *map, struct allocation *which, struct held *held, __u
 
 static __always_inline void drop_process(__u32 id)
 {
-	struct process *process = bpf_map_lookup_elem(&processes, &id);
+	struct allocation which = { .process = id, .space = PROCESS };
 
-	if (!process)
+	if (!bpf_map_lookup_elem(&allocations, &which))
 		return;
-	uncharge(process->lease, process->unlisted);
-	bpf_map_delete_elem(&processes, &id);
 	bpf_for_each_map_elem(&allocations, drop_one, &id, 0);
 }
 

@@ -23,22 +23,25 @@ enum state { CHARGED = 1, GATED, PASSED };
 struct call {
 	__u64 lease;
 	__u64 size;
+	__u64 hidden; /* of the account, while it is under way */
 	__u64 where;  /* where the answer is written, in the caller's memory */
 	__u64 number; /* of what is given back or mapped */
 	__u64 about;  /* where the pitch is written, or the array described */
 	__u64 rows;   /* of a pitch; an array's dimensions */
 	__u64 gate;   /* which gate it waits at */
-	__u32 what;
+	__u32 what;   /* 0 while it is in none */
 	__u32 space;
 	__u32 state;
 	__u32 listed; /* whether `note` is of it */
+	__u32 managed; /* the driver moves it to the host and back */
 	struct held note;
 };
 
+/* It goes with the thread, whatever number an exec gives that; nobody can use up another's. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, THREADS);
-	__type(key, __u64);
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
 	__type(value, struct call);
 } calls SEC(".maps");
 
@@ -131,15 +134,47 @@ static __always_inline __u64 charged(const struct call *call)
 	return call->state == CHARGED || call->state == PASSED ? call->size : 0;
 }
 
-/* What this thread was in and never came back from stays charged; from a gate nobody jumps away. */
-static __always_inline void forget(__u64 thread)
+/* The call that this thread is in. */
+static __always_inline struct call *current_call(void)
 {
-	struct call *old = bpf_map_lookup_elem(&calls, &thread);
+	struct call *call = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0);
 
-	if (old && old->state == GATED)
+	return call && call->what ? call : NULL;
+}
+
+/* This thread is in it from here on; false where the kernel has no memory for that just now. */
+static __always_inline bool enter(const struct call *call)
+{
+	struct call *kept = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0,
+						 BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!kept)
+		return false;
+	*kept = *call;
+	return true;
+}
+
+/* Of a call that is kept no more. */
+static __always_inline void left(const struct call *call)
+{
+	show(call->lease, call->hidden);
+}
+
+/* What this thread was in and never came back from stays charged; from a gate nobody jumps away. */
+static __always_inline void forget(void)
+{
+	struct call *old = current_call();
+
+	if (!old)
+		return;
+	if (old->state == GATED)
 		bpf_send_signal(SIGKILL);
-	else if (old)
-		unlist(thread >> 32, old->listed ? old->note.size : charged(old));
+	else
+		unlist(bpf_get_current_pid_tgid() >> 32, old->listed ? old->note.size : charged(old));
+	if (old->listed)
+		show(old->note.lease, old->note.hidden);
+	left(old);
+	old->what = 0;
 }
 
 /* Bytes of one channel, by enum CUarray_format; the longest where it is none of the plain ones. */
@@ -164,27 +199,34 @@ static __always_inline __u64 array(const struct call *call)
 
 static __always_inline int take(struct call *call)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
 	struct gpu_account *account = account_above(&call->lease);
-	struct process process = {};
-	__u32 id = thread >> 32;
+	__u32 id = bpf_get_current_pid_tgid() >> 32;
 
 	if (!account)
 		return 0;
-	forget(thread);
+	forget();
 	if (call->what == TAKE_ARRAY)
 		call->size = array(call);
 	call->size = rounded(call->size, call->space);
-	process.lease = call->lease;
-	bpf_map_update_elem(&processes, &id, &process, BPF_NOEXIST);
-	call->state = charge(account, call->size) ? CHARGED : GATED;
-	if (call->state == GATED)
-		call->gate = __sync_fetch_and_add(&gates, 1) + 1;
-	if (bpf_map_update_elem(&calls, &thread, call, BPF_ANY)) {
-		/* Nobody would see its return. */
-		if (call->state == CHARGED)
-			uncharge(call->lease, call->size);
+	if (!known(id, call->lease)) {
 		kill_caller(call, account);
+		return 0;
+	}
+	call->hidden = call->size;
+	hide(account, call->hidden);
+	call->state = charge(account, call->size) ? CHARGED : GATED;
+	if (call->state == GATED) {
+		left(call);
+		call->hidden = 0;
+		call->gate = __sync_fetch_and_add(&gates, 1) + 1;
+	}
+	if (!enter(call)) {
+		/* Nobody would see its return, nor let it through a gate. */
+		if (call->state == CHARGED)
+			unlist(id, call->size);
+		else
+			kill_caller(call, account);
+		left(call);
 		return 0;
 	}
 	if (call->state == GATED) {
@@ -195,69 +237,6 @@ static __always_inline int take(struct call *call)
 			kill_caller(call, account);
 	}
 	return 0;
-}
-
-/* The size as it is known by now. */
-static __always_inline __u64 settled(const struct call *call)
-{
-	__u64 pitch = 0, size = 0;
-
-	if (call->what == TAKE_PITCH && !bpf_probe_read_user(&pitch, 8, (void *)call->about))
-		size = rounded(pitch * call->rows, call->space);
-	else if (call->what == TAKE_ARRAY && !call->size)
-		size = rounded(array(call), call->space);
-	return size > call->size ? size : call->size;
-}
-
-static __always_inline void taken(struct call *call, struct gpu_account *account,
-				  struct allocation *which)
-{
-	struct held held = { .lease = call->lease, .size = settled(call), .references = 1 };
-
-	/* What is still not to be read is hidden: the driver has read it. */
-	if ((call->what == TAKE_ARRAY && !held.size) ||
-	    (held.size > call->size && !charge(account, held.size - call->size))) {
-		kill_caller(call, account);
-		held.size = call->size;
-	}
-	held.born = __sync_fetch_and_add(&births, 1) + 1;
-	if (bpf_probe_read_user(&which->number, 8, (void *)call->where)) {
-		unlist(which->process, held.size);
-		return;
-	}
-	replaced(which);
-	if (!note(which, &held))
-		unlist(which->process, held.size);
-}
-
-static __always_inline void released(struct call *call, struct allocation *owner)
-{
-	struct held *held = handle_of(owner, call->note.born);
-
-	if (!held)
-		return;
-	if (held->references)
-		__sync_fetch_and_add(&held->references, -1);
-	gone(held, owner);
-}
-
-static __always_inline void retained(struct call *call, struct allocation *owner)
-{
-	struct held *held;
-
-	if (bpf_probe_read_user(&owner->number, 8, (void *)call->where))
-		return;
-	held = bpf_map_lookup_elem(&allocations, owner);
-	if (held)
-		__sync_fetch_and_add(&held->references, 1);
-}
-
-/* Without room for the note its end will not be heard, and the handle stays until its process ends. */
-static __always_inline void mapped(struct call *call, struct allocation *which)
-{
-	unmapped(which);
-	call->note.lease = call->lease;
-	note(which, &call->note);
 }
 
 #endif

@@ -5,26 +5,44 @@
 
 #include "cuda_call.h"
 
+/* The thread may have gone on meanwhile, and its number may be another's: a gate has one of its own. */
+static __always_inline int let(struct task_struct *task, const struct gpu_verdict *verdict,
+			       struct gpu_account *account)
+{
+	struct call *call = bpf_task_storage_get(&calls, task, 0, 0);
+
+	if (!call || !call->what || call->gate != verdict->gate || call->state != GATED)
+		return -ESRCH;
+	hide(account, call->size);
+	if (!charge(account, call->size)) {
+		show(verdict->lease, call->size);
+		return -ENOSPC;
+	}
+	call->hidden = call->size;
+	call->state = PASSED;
+	return 0;
+}
+
 /* Sets a quota, and lets a gated call through if it fits now. */
 SEC("syscall")
 int decide(struct gpu_verdict *verdict)
 {
-	__u64 lease = verdict->lease, thread = verdict->thread;
+	__u64 lease = verdict->lease;
 	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
-	struct call *call;
+	struct task_struct *task;
+	int result;
 
 	if (!account)
 		return -ENOENT;
 	account->quota = verdict->quota;
-	if (!thread)
+	if (!verdict->thread)
 		return 0;
-	call = bpf_map_lookup_elem(&calls, &thread);
-	if (!call || call->gate != verdict->gate || call->state != GATED)
+	task = bpf_task_from_pid(verdict->thread);
+	if (!task)
 		return -ESRCH;
-	if (!charge(account, call->size))
-		return -ENOSPC;
-	call->state = PASSED;
-	return 0;
+	result = let(task, verdict, account);
+	bpf_task_release(task);
+	return result;
 }
 
 /* What was there before is another; what calls are charged meanwhile stays. */

@@ -7,16 +7,21 @@ beyond that, or without room, the process is killed, and told why.
 import asyncio
 import contextlib
 import logging
+import os
 import time
 import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agentcg import units
 from agentcg.control.core import Core
 from agentcg.control.gpu_host import GATE
+from agentcg.control.lease_book import BusyError
 from agentcg.control.state import LiveCall
-from agentcg.errors import AgentcgError, NotFoundError
+from agentcg.errors import AgentcgError, NotFoundError, ProcessGoneError
+from agentcg.kernel import pidfd
 from agentcg.model.event import Kind
 from agentcg.model.gpu import Lease
 from agentcg.model.ids import LeaseId
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _EVERY = 1.0
+_DYING = 2.0
+_BUSY = 0.2  # seconds until a lease that is just being changed is asked for anew
 
 
 async def follow(core: Core, guard: "UprobeGuard") -> None:
@@ -62,57 +69,91 @@ async def follow(core: Core, guard: "UprobeGuard") -> None:
 
 
 async def _answer(core: Core, guard: "UprobeGuard", gate: "Gate", turn: asyncio.Lock) -> None:
-    async with turn:
-        await _decide(core, guard, gate)
-
-
-async def _decide(core: Core, guard: "UprobeGuard", gate: "Gate") -> None:
     leases = _leases(core, gate)
     live = core.state.calls.get(leases[0].call) if leases else None
-    if core.leases is None or live is None:
+    if live is None:
         await core.blocking(guard.deny, gate)
         return
-    needs, within = gate.asked + await _used(core, guard, gate, live), gate.at + GATE
-    has = sum(one.bytes for one in leases)
-    # Which device memory is on the library does not say: the first that may have it has it.
-    short = max(0, needs - has)  # another may have been let through by what they have
-    may = [one for one in leases if one.bytes + short <= one.wish.memory]
-    lease = (may or leases)[0]
-    why = f"{units.format_bytes(needs)} is more than it asked for"
+    live.gpu_gates += 1
+    try:
+        async with turn:
+            await _decide(core, guard, gate, live, leases)
+    finally:
+        live.gpu_gates -= 1
+
+
+async def _decide(
+    core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall, leases: Sequence[Lease]
+) -> None:
     if gate.killed:
         why = "nobody answered in time" if gate.late else "it went on without leave"
-    elif may:
-        live.gpu_gates += 1
+    else:
         try:
-            async with asyncio.timeout(within - time.monotonic()):
-                await core.leases.change(lease.id, memory=lease.bytes + short)
-        except AgentcgError as e:
-            why = e.message
+            async with asyncio.timeout(gate.at + GATE - time.monotonic()):
+                why = await _raised(core, guard, gate, live)
         except TimeoutError:
             why = f"there was no room within {GATE:g} s"
-        else:
+        if not why:
             return
-        finally:
-            live.gpu_gates -= 1
-    all_of_it = replace(lease, bytes=has, used=needs)
-    denied(core, live, all_of_it, why, main=gate.pid == live.record.pid)
-    await core.blocking(guard.deny, gate)
+    leases = _leases(core, gate) or leases  # as they were, where they have ended
+    has = sum(one.bytes for one in leases)
+    all_of_it = replace(leases[0], bytes=has, used=await _needs(core, guard, gate, live))
+    tell = partial(denied, core, live, all_of_it, why, main=gate.pid == live.record.pid)
+    if gate.killed:
+        tell()
+        return
+    # Told before its end is known, and only if it still waits.
+    loop = asyncio.get_running_loop()
+    await _kill(core, guard, gate, partial(loop.call_soon_threadsafe, tell))
 
 
-async def _used(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall) -> int:
-    """What the call has by now: others of it may have taken some since this one came."""
-    if live.leaf is None:
-        return gate.used
-    account = await core.blocking(guard.account, live.leaf)
-    return gate.used if account is None else int(account.used)
+async def _kill(core: Core, guard: "UprobeGuard", gate: "Gate", told: Callable[[], object]) -> None:
+    """Return when it has ended, or soon: what it had may be enough for who is next."""
+    with contextlib.ExitStack() as stack:
+        fd = None
+        with contextlib.suppress(ProcessGoneError):  # or it has no number here
+            fd = pidfd.open(gate.pid)
+            stack.callback(os.close, fd)
+        if await core.blocking(guard.deny, gate, told) and fd is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DYING):
+                    await pidfd.wait(fd)
+
+
+async def _raised(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall) -> str:
+    """Why there is not what it needs; "" if there is, by now."""
+    while core.leases is not None:
+        needs, leases = await _needs(core, guard, gate, live), _leases(core, gate)
+        short = max(0, needs - sum(one.bytes for one in leases))
+        # Which device memory is on the library does not say: the first that may have it has it.
+        may = [one for one in leases if one.bytes + short <= one.wish.memory]
+        if not may:
+            return f"{units.format_bytes(needs)} is more than it asked for"
+        try:
+            await core.leases.change(may[0].id, memory=may[0].bytes + short)
+        except BusyError:
+            await asyncio.sleep(_BUSY)
+        except AgentcgError as e:
+            return e.message
+        else:
+            return ""
+    return words.STOPPING
+
+
+async def _needs(core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall) -> int:
+    """What its call needs in all: others of it may have taken some since this one came."""
+    account = None if live.leaf is None else await core.blocking(guard.account, live.leaf)
+    return gate.asked + (gate.used if account is None else int(account.used))
 
 
 def _leases(core: Core, gate: "Gate") -> list[Lease]:
-    """Those of the leaf."""
+    """Those of the leaf; as they were last written, once the daemon stops."""
+    if core.leases is None:
+        return [one for one in core.journal.open_leases() if one.id in gate.leases]
     found = []
     for one in gate.leases:
         with contextlib.suppress(NotFoundError):
-            found += [] if core.leases is None else [core.leases.lease(one)]
+            found.append(core.leases.lease(one))
     return found
 
 

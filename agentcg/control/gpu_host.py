@@ -50,7 +50,8 @@ class Found:
         """
         begin: dict[GuardKind, Callable[[], None]] = {}
         if self.uprobe is not None:
-            begin[GuardKind.UPROBE] = self.uprobe.start
+            told = self.ladder.working(GuardKind.NVML)
+            begin[GuardKind.UPROBE] = partial(self.uprobe.start, told=told)
         if self.gate is not None:
             begin[GuardKind.DEVICE] = partial(self.gate.start, leased)
         failed = {}
@@ -89,6 +90,7 @@ class Watched:
         findings = self.watchdog.look(readings, self.now())
         for finding in findings:
             self.hear(finding)
+        # A call's account is of all devices: what one does not tell would be taken for gone.
         if all(one.attributed for one in readings):
             self.correct(uses(one.share for one in findings), begun)
         return readings

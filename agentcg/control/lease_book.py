@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agentcg.errors import NotFoundError
+from agentcg.errors import ConflictError, NotFoundError
 from agentcg.gpu.guard import GpuGuard
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GpuReading, Lease, LeaseId, LeaseState
@@ -14,6 +14,10 @@ from agentcg.policy.lease_plan import Ask
 from agentcg.policy.ledger import Claim
 
 _LATE = 256  # leases that are over and still told of
+
+
+class BusyError(ConflictError):
+    """A lease is just being changed: a moment later it is not."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agentcg.control.journal import Journal
-from agentcg.control.lease_book import Asking, Book, Held
+from agentcg.control.lease_book import Asking, Book, BusyError, Held
 from agentcg.control.lease_programs import Programs
 from agentcg.control.lessor import Lessor
 from agentcg.control.tenures import Tenures
@@ -151,14 +151,15 @@ class Leases:
 
         Raises:
             NotFoundError: no such lease.
-            ConflictError: it is over, or just being changed.
+            BusyError: it is just being changed.
+            ConflictError: it is over.
             LimitError: there is no room for more, with the reason.
         """
         held = self._book.held.get(lease_id)
         if held is None or held.ending:
             raise ConflictError(f"lease {lease_id}: it is {self._book.find(lease_id).state.value}")
         if held.changing or held.back is not None or lease_id in self._book.asking:
-            raise ConflictError(f"lease {lease_id}: it is just being changed; try again")
+            raise BusyError(f"lease {lease_id}: it is just being changed; try again")
         if memory is not None and memory > held.lease.bytes:
             lease = held.lease
             found = await self._wait(lease, memory, None, held.leaf, held=held)
@@ -265,7 +266,8 @@ class Leases:
         """Wait for the answer; who is cancelled has withdrawn."""
         rules, clock = self._parts.rules, self._parts.clock()
         mine = [one for one in self._book.asking.values() if one.lease.session == lease.session]
-        if len(mine) >= rules.waiting:
+        # A change is of a lease that counts already, and has one at a time.
+        if held is None and len(mine) >= rules.waiting:
             raise LimitError(
                 f"session {lease.session}: {rules.waiting} calls wait for GPU memory already; "
                 f"ask again when one of them has it"

@@ -29,6 +29,12 @@ class Accounts:
         self._map.update(_key(leaf), bytes(account))
         self._before[leaf] = Before()
 
+    def begin_more(self, leaf: int, used: int) -> None:
+        """The same of another lease of the leaf, by which its processes may have more."""
+        account = self.get(leaf)
+        if account is not None and used:
+            self._correct.run(bytes(GpuBeforeRecord(leaf, account.before + used)))
+
     def set(self, leaf: int, quota: int) -> None:
         """Allow so much."""
         self._decide.run(bytes(GpuVerdictRecord(lease=leaf, quota=quota)))
@@ -53,18 +59,27 @@ class Accounts:
             before, account = self._before.get(leaf), self.get(leaf)
             if before is None or account is None:
                 continue
-            now = (account.before, account.used, account.changes)
-            left = before.read(told, begun, *now)
+            left = before.read(
+                told,
+                begun,
+                size=account.before,
+                used=account.used,
+                changes=account.changes,
+                hidden=account.hidden,
+            )
             if left is not None:
                 with suppress(BpfError):  # too many change it meanwhile: by the next reading
                     self._correct.run(bytes(GpuBeforeRecord(leaf, left)))
 
-    def unsure(self, leaf: int, gate: Gate, now: float) -> bool:
-        """Whether it may wait only for what was there before, and has gone: the driver tells."""
+    def sure(self, leaf: int, now: float) -> float:
+        """Who came to the gate by this time has not only what was there before to wait for.
+
+        Of who came later the driver is to tell first, if it does so soon: that may have gone.
+        """
         before, account = self._before.get(leaf), self.get(leaf)
         if before is None or account is None or not account.before:
-            return False
-        return before.at < gate.at and now - gate.at < _READ
+            return now
+        return max(before.at, now - _READ)
 
     def end(self, leaf: int) -> None:
         """Count no more: nobody is stopped from here on."""

@@ -15,24 +15,29 @@ class Before:
 
     at: float = _NEVER
     _account: tuple[int, int] | None = field(default=None, init=False)  # used, changes
+    _hidden: int = field(default=0, init=False)
     _told: int = field(default=0, init=False)
     _begun: float = field(default=_NEVER, init=False)
 
-    def read(self, told: int, begun: float, size: int, used: int, changes: int) -> int | None:
+    def read(
+        self, told: int, begun: float, *, size: int, used: int, changes: int, hidden: int
+    ) -> int | None:
         """What was there before, where that is not `size`; `told` by a driver asked at `begun`.
 
         `used`, with `size` in it, and `changes` are the account's after that. It counts only where
         they were so after the last reading too: a call that was under way is in the account, and
-        may not be in the reading.
+        may not be in the reading. For as much as is `hidden` that is always so.
         """
         # Of two the larger: what a call was just being given may lack in the first.
         most, self._told = max(told, self._told), told
         since, self._begun = self._begun, begun
+        # Of two the first: what was hidden then may have come back since, and after the reading.
+        covered, self._hidden = max(0, self._hidden), hidden
         still, self._account = self._account == (used, changes), (used, changes)
         if not still:
             return None
         seen = max(0, used - size)
-        left = max(0, most - seen)
+        left = max(0, most - max(0, seen - covered))
         if self.at != _NEVER:
             left = min(left, size)
         self.at = since

@@ -16,7 +16,6 @@ from agentcg.kernel import pidfd, procfs
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import Lease, LeaseId
 
-_PID_MAX = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h: root in the session may write a mark
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 _MARK = "user.agentcg.gpu_gate"
 
@@ -61,9 +60,11 @@ class Leaf:
         return sum(one.bytes for one in self.leases.values())
 
     def add(self, gate: Gate) -> None:
-        """Freeze all here, and keep that in mind for the next daemon."""
+        """Freeze all here; `freeze` keeps in mind, for the next daemon, who else has come since."""
+        first = not self.gates
         self.gates[gate.number] = gate
-        self.freeze()
+        if first:
+            self.freeze()
 
     def freeze(self) -> None:
         """Stop all here, while one waits; again where somebody else let them go on."""
@@ -98,15 +99,17 @@ class Leaf:
         self.forget(gate.pid)
         return killed
 
-    def forget(self, pid: int) -> None:
-        """Let nothing wait of a process that is dead."""
-        self.gates = {number: one for number, one in self.gates.items() if one.pid != pid}
+    def forget(self, *pids: int) -> None:
+        """Let nothing wait of processes that are dead."""
+        dead = set(pids)
+        self.gates = {number: one for number, one in self.gates.items() if one.pid not in dead}
         self._thaw()
 
     def prune(self) -> None:
         """Forget who was killed by others."""
-        for pid in {one.pid for one in self.gates.values()} - {0, *self.pids()}:
-            self.forget(pid)
+        gone = {one.pid for one in self.gates.values()} - {0, *self.pids()}
+        if gone:
+            self.forget(*gone)
 
     def pids(self) -> Iterator[int]:
         """The processes here and below."""
@@ -138,12 +141,15 @@ def unmark(cgroup: CgroupDir) -> None:
 def waiting(cgroup: CgroupDir) -> tuple[int, ...]:
     """Who waits at a gate here, by the mark of an earlier daemon; 0 has no number for us.
 
+    Root in the session may write a mark: who is not here is left out.
+
     Raises:
         OSError: there is no mark.
     """
-    with suppress(ValueError):
-        numbers = map(int, os.getxattr(_path(cgroup), _MARK).split())
-        return tuple(one for one in numbers if 0 <= one <= _PID_MAX)
+    mark = os.getxattr(_path(cgroup), _MARK)
+    with suppress(ValueError, AgentcgError):
+        here = {0, *_pids(cgroup)}
+        return tuple(one for one in map(int, mark.split()) if one in here)
     return ()
 
 

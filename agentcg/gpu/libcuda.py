@@ -23,7 +23,7 @@ PLAIN = "cuMemAlloc_v2"
 # Function to the program at its entry. Aliases are functions each, and may share an address.
 FUNCTIONS: Mapping[str, str] = {
     PLAIN: "alloc_entry",
-    "cuMemAllocManaged": "alloc_entry",
+    "cuMemAllocManaged": "managed_entry",
     **{f"cuMemAllocAsync{end}": "alloc_entry" for end in _STREAMS},
     **{f"cuMemAllocFromPoolAsync{end}": "alloc_entry" for end in _STREAMS},
     "cuMemAllocPitch_v2": "pitch_entry",

@@ -4,8 +4,8 @@ A call that does not fit is stopped before it takes anything and its leaf frozen
 started the guard waits for `fd`, then and at least each second runs `turn`, and answers: `hold`
 with more bytes lets go on what fits now, `deny` kills. What is not answered in time is denied.
 
-Nothing is pinned: with the daemon go the probes and the account, and a lease begins with the bytes
-that were last seen used, until the driver tells what its processes have (`correct`). Who waited
+Nothing is pinned: with the daemon go the probes and the account, and where the driver is to tell
+what its processes have (`correct`) a lease begins as used to the full, until it does. Who waited
 then is known by a mark on its leaf, and killed.
 """
 
@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,21 +26,21 @@ from agentcg.gpu.gates import Gate, Leaf, kill_asker
 from agentcg.kernel import probe_bpf, probe_uretprobe, procfs
 from agentcg.kernel.bpf_map import RingBuffer
 from agentcg.kernel.bpf_object import Object, shipped
-from agentcg.kernel.bpf_records import (
-    GPU_KILLED,
-    SECOND,
-    GpuAccount,
-    GpuEventRecord,
-)
+from agentcg.kernel.bpf_records import GPU_KILLED, SECOND, GpuAccount, GpuEventRecord
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.patience import Patience
-from agentcg.model.gpu import GuardKind, Lease
+from agentcg.model.gpu import GuardKind, Lease, LeaseState
 
 log = logging.getLogger("agentcg")
 
 OBJECT = "cuda"
+_NEW = {LeaseState.QUEUED, LeaseState.SHRINKING}  # states in which it is held first
 _STILL = 0.25  # seconds for a leaf to be frozen when it is answered; a turn has as much for all
 _DETACH = 2.0  # seconds; the rest goes on beside
+
+
+def _nobody() -> None:
+    """Is told."""
 
 
 class UprobeGuard:
@@ -74,12 +74,15 @@ class UprobeGuard:
             return probe_bpf.in_words(error)
         return None
 
-    def start(self) -> None:
+    def start(self, *, told: bool = True) -> None:
         """Watch the libraries; whoever has no lease is not looked at.
+
+        `told`: the driver's word on what leaves use is to come (`correct`).
 
         Raises:
             BpfError: with libbpf's, the verifier's or the kernel's reason.
         """
+        self._to_be_told = told
         with ExitStack() as stack:
             last = stack.enter_context(ExitStack())  # who is stopped is heard of until all is off
             one, self._probed = self._attached(stack, libcuda.FUNCTIONS)
@@ -111,32 +114,43 @@ class UprobeGuard:
                 self._settle(leaf, end)  # there may be more than when it came to the door
                 late += self._overdue(leaf, now)
             waiting = {number: key for key, leaf in self._leaves.items() for number in leaf.gates}
-            came = [gate for gate in self._new if gate.killed or gate.number in waiting]
-            self._new = [
-                gate
-                for gate in came
-                if not gate.killed and self._accounts.unsure(waiting[gate.number], gate, now)
-            ]
-            return [gate for gate in came if gate not in self._new] + late
+            sure = {key: self._accounts.sure(key, now) for key in set(waiting.values())}
+            came, self._new = self._new, []
+            told = [gate for gate in came if gate.killed]
+            for gate in came:
+                if not gate.killed and gate.number in waiting:
+                    (told if gate.at <= sure[waiting[gate.number]] else self._new).append(gate)
+            return told + late
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
         """Set the leaf's quota; who waits and fits now goes on, those first that came first."""
         with self._lock:
             self._need()
             known = self._leaves.get(leaf.id)
+            used = lease.used or 0
+            if self._to_be_told and lease.state not in _NEW:
+                used = lease.bytes  # an earlier daemon granted it: it may have taken all since
             if known is None:
                 known = Leaf(leaf)
-                self._accounts.begin(leaf.id, lease.bytes, lease.used or 0)
+                self._accounts.begin(leaf.id, lease.bytes, used)
                 self._leaves[leaf.id] = known
+            elif lease.id not in known.leases:
+                self._accounts.begin_more(leaf.id, used)
             known.leases[lease.id] = lease
             self._set(known)
         self.scan(leaf.id)
 
-    def deny(self, gate: Gate) -> bool:
-        """Kill the process that waits; False if it does not: it went on, or has gone."""
+    def deny(self, gate: Gate, told: Callable[[], object] = _nobody) -> bool:
+        """Kill the process that waits; False if it does not: it went on, or has gone.
+
+        `told` is called just before.
+        """
         with self._lock:
             for leaf in self._leaves.values():
                 if gate.number in leaf.gates:
+                    leaf.prune()
+                if gate.number in leaf.gates:
+                    told()
                     return leaf.deny(gate)
         return False
 

@@ -183,6 +183,7 @@ class GpuAccount(ctypes.Structure):
         ("killed", _U64),
         ("before", _U64),
         ("changes", _U64),
+        ("hidden", ctypes.c_int64),
         ("notes", ctypes.c_int64),
     )
 

@@ -2,6 +2,7 @@
  * A libcuda.so.1 without a GPU: the driver's exported names and signatures (cuda.h of CUDA 12), a
  * device's memory that is only counted. The count is shared by all processes, in the file that
  * FAKE_CUDA names: { total, used, peak, taken }, as 64-bit numbers. Handles belong to a process.
+ * Who allocates becomes, inside that call, the program that FAKE_CUDA_EXEC names.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -58,9 +59,12 @@ static struct block *find(uint64_t number)
 static CUresult take_by(uint64_t *answer, uint64_t size, uint64_t step)
 {
 	CUresult result = OUT_OF_MEMORY;
+	const char *exec = getenv("FAKE_CUDA_EXEC");
 	struct block *block;
 	uint64_t used;
 
+	if (exec)
+		execl(exec, exec, (char *)NULL);
 	size = (size + step - 1) / step * step;
 
 	if (!device || owner != getpid())

@@ -56,7 +56,7 @@ def lease(size: int = 0, name: str = "g-1") -> Lease:
     """A lease of so many bytes."""
     wish = GpuWish(memory=size)
     ids = (LeaseId(name), SessionId("s-1"), CallId("c-1"))
-    return Lease(*ids, wish, LeaseState.GRANTED, asked_at=0.0, bytes=size)
+    return Lease(*ids, wish, LeaseState.QUEUED, asked_at=0.0, bytes=size)
 
 
 @contextmanager

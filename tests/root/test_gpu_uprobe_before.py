@@ -3,6 +3,7 @@
 import select
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from agentcg.gpu.uprobe import UprobeGuard
 from agentcg.kernel.bpf_records import GpuBeforeRecord
 from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.model.gpu import LeaseState
 from tests.gpu.tenants import Device, Tenant
 from tests.root.daemon import until
 from tests.root.gpu import MIB, comes, lease, used, watching
@@ -85,6 +87,76 @@ def test_without_the_drivers_word_a_gate_is_told_of_all_the_same(
         assert (gate.asked, gate.used) == (70 * MIB, 60 * MIB)
         guard.deny(gate)
         assert tenant.process.wait(30) == -9
+
+
+def test_what_waits_in_the_driver_is_not_taken_for_what_has_gone(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device
+) -> None:
+    with device.tenant(leaf) as old, device.tenant(leaf) as one, device.tenant(leaf) as other:
+        had(old, 100 * MIB)
+        guard.hold(lease(120 * MIB), leaf)
+        corrected(guard, leaf, device.used)
+        for taker in (one, other):
+            taker.ask(f"take cuMemAlloc_v2 {30 * MIB}")
+
+        def two() -> bool:
+            account = guard.account(leaf)
+            return account is not None and account.gated == 2
+
+        until(two, "both at the gate")  # of which the first to be heard has the leaf frozen
+        comes(guard)
+        guard.hold(lease(130 * MIB), leaf)  # the first is let go, and frozen for the other
+        assert device.used == 100 * MIB
+        corrected(guard, leaf, device.used)
+        assert used(guard, leaf) == 130 * MIB
+        guard.hold(lease(160 * MIB), leaf)
+        for taker in (one, other):
+            assert taker.answer().isdigit()
+        corrected(guard, leaf, device.used)
+        assert used(guard, leaf) == device.used == 160 * MIB
+
+
+def test_managed_memory_counts_wherever_it_is_and_hides_nothing_else(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device
+) -> None:
+    with device.tenant(leaf) as tenant:
+        had(tenant, 60 * MIB)
+        guard.hold(lease(100 * MIB), leaf)
+        corrected(guard, leaf, device.used)
+        managed = tenant.does(f"take cuMemAllocManaged {20 * MIB}")
+        corrected(guard, leaf, 60 * MIB)  # the driver has it on the host
+        assert used(guard, leaf) == 80 * MIB
+        assert tenant.does(f"give cuMemFree_v2 {managed}") == "0"
+        corrected(guard, leaf, device.used)
+        account = guard.account(leaf)
+        assert account is not None
+        assert (account.used, account.before, account.hidden) == (60 * MIB, 60 * MIB, 0)
+
+
+def test_after_a_restart_nothing_more_is_taken_until_the_driver_has_told(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device
+) -> None:
+    with device.tenant(leaf) as old, device.tenant(leaf) as busy:
+        had(old, 100 * MIB)
+        for number, size in enumerate((80 * MIB, 40 * MIB)):
+            one = replace(lease(size, f"g-{number}"), state=LeaseState.ACTIVE)
+            guard.hold(one, leaf)
+        assert used(guard, leaf) == 120 * MIB
+        busy.ask(f"pairs 1000 {MIB}")  # without end, as far as readings go
+
+        def stopped() -> bool:
+            assert guard.turn(time.monotonic()) == []
+            return leaf.read_int("cgroup.freeze") == 1
+
+        until(stopped, "the gate")
+        corrected(guard, leaf, device.used)  # nothing moves meanwhile
+        assert guard.turn(time.monotonic()) == []
+        assert busy.answer().isdigit()
+        assert used(guard, leaf) == 100 * MIB
+        old.ask(f"take cuMemAlloc_v2 {30 * MIB}")
+        gate = comes(guard)
+        assert (gate.used, gate.quota) == (100 * MIB, 120 * MIB)
+        guard.deny(gate)
 
 
 def test_what_is_taken_beside_a_correction_is_not_lost(

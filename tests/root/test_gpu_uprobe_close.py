@@ -1,5 +1,6 @@
 """The end of the guard on libcuda, with calls at its gate."""
 
+import os
 import select
 from pathlib import Path
 
@@ -32,9 +33,11 @@ def test_who_waits_is_denied_and_nobody_else_is_stopped(
             assert other.does(f"take cuMemAlloc_v2 {200 * MIB}").isdigit()
 
 
-def test_a_mark_that_names_no_process_keeps_nobody_stopped(cgroup_root: CgroupDir) -> None:
+def test_a_mark_that_names_no_process_of_its_leaf_keeps_nobody_stopped(
+    cgroup_root: CgroupDir,
+) -> None:
     with cgroup_root.make("call") as leaf:
-        gates.mark(leaf, (1 << 31, -4, 0))
+        gates.mark(leaf, (1 << 31, -4, os.getpid(), 0))
         leaf.freeze(frozen=True)
         assert gates.waiting(leaf) == (0,)
         gates.recover(leaf)

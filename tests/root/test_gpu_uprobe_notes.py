@@ -1,5 +1,6 @@
 """Notes of allocations: each goes with what it is of, and one lease has not all of them."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,13 @@ from agentcg.gpu.uprobe import UprobeGuard
 from agentcg.kernel.cgroupfs import CgroupDir
 from tests.gpu.tenants import Device
 from tests.root.daemon import until
-from tests.root.gpu import MIB, PAIRS, lease, used, watching
+from tests.root.gpu import MIB, PAIRS, comes, lease, used, watching
 
 pytestmark = pytest.mark.root
 
-NOTES = 131072 // 4
+QUOTA = 100 * MIB
+NOTES = 896 + QUOTA // (2 * MIB)
+PROCESSES = 128
 BEYOND = 100
 
 
@@ -30,29 +33,68 @@ def test_they_go_and_no_lease_takes_those_of_others(cgroup_root: CgroupDir, tmp_
         cgroup_root.make("few") as other,
     ):
         for one in (leaf, other):
-            guard.hold(lease(500 * MIB), one)
+            guard.hold(lease(QUOTA), one)
         with device.tenant(leaf) as tenant:
             for take, give in PAIRS:
                 number = tenant.does(f"take {take} {MIB}")
-                assert notes(guard, leaf) == 1, take
+                assert notes(guard, leaf) == 1 + 1, take
                 assert tenant.does(f"give {give} {number}") == "0"
-                assert notes(guard, leaf) == 0, take
+                assert notes(guard, leaf) == 1, take  # the process
             number = tenant.does(f"take cuMemCreate {MIB}")
             assert tenant.does(f"map {number} {MIB}") == "0"
             assert tenant.does(f"give cuMemRelease {number}") == "0"
-            assert notes(guard, leaf) == 2
+            assert notes(guard, leaf) == 1 + 2
             assert tenant.does(f"unmap {number}") == "0"
-            assert notes(guard, leaf) == 0
+            assert notes(guard, leaf) == 1
             for _ in range(3):  # the same number, given out anew
                 assert tenant.does("reset") == "0"
                 assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
-                assert notes(guard, leaf) == 1
+                assert notes(guard, leaf) == 1 + 1
         until(lambda: notes(guard, leaf) == 0, "the process's notes")
+        account = guard.account(leaf)
+        assert account is not None
+        assert account.hidden == 0
 
         with device.tenant(leaf) as tenant, device.tenant(other) as meek:
             assert tenant.does(f"many {NOTES + BEYOND} 512") == str(NOTES + BEYOND)
             assert notes(guard, leaf) == NOTES
             assert used(guard, leaf) == (NOTES + BEYOND) * 512
             assert meek.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
-            assert notes(guard, other) == 1
+            assert notes(guard, other) == 1 + 1
         until(lambda: used(guard, leaf) == notes(guard, leaf) == 0, "what was noted, and not")
+
+
+def test_a_process_whose_end_could_not_be_noted_takes_nothing(
+    cgroup_root: CgroupDir, tmp_path: Path
+) -> None:
+    device = Device(tmp_path, 1000 * MIB)
+    with watching() as guard, cgroup_root.make("call") as leaf:
+        guard.hold(lease(QUOTA), leaf)
+        with device.tenant(leaf) as tenant, device.tenant(leaf) as other:
+            assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
+            account = guard.account(leaf)
+            assert account is not None
+            account.notes = NOTES + PROCESSES
+            guard._accounts._map.update(leaf.id.to_bytes(8, "little"), bytes(account))
+            assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
+            other.ask(f"take cuMemAlloc_v2 {MIB}")
+            assert other.process.wait(30) == -signal.SIGKILL
+            assert comes(guard, lambda gate: gate.killed).pid == other.process.pid
+        until(lambda: used(guard, leaf) == 0, "the end")
+    assert device.peak == 2 * MIB
+
+
+def test_a_call_that_ends_in_an_exec_by_another_thread_goes_with_it(
+    cgroup_root: CgroupDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_CUDA_EXEC", "/bin/true")
+    device = Device(tmp_path, 1000 * MIB)
+    with watching() as guard, cgroup_root.make("call") as leaf:
+        guard.hold(lease(100 * MIB), leaf)
+        with device.tenant(leaf) as tenant:
+            tenant.ask(f"threads 1 {MIB}")  # by a thread that is not the first
+            assert tenant.process.wait(30) == 0
+        until(lambda: used(guard, leaf) == 0, "what the call was charged")
+        account = guard.account(leaf)
+        assert account is not None
+        assert account.peak == MIB

@@ -108,7 +108,7 @@ class Guard:
     def probe(self) -> None:
         """It works."""
 
-    def start(self, *_: object) -> None:
+    def start(self, *_: object, **__: object) -> None:
         raise BpfError("attaching", 1)
 
     def close(self) -> None:

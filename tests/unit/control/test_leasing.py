@@ -190,12 +190,18 @@ async def test_one_lease_a_call_and_a_device(world: World) -> None:
 
 
 async def test_asks_of_a_session_are_bounded(world: World) -> None:
-    engine(world).mode = "dead"
     leases = world.leases()
+    lease = await granted(leases, 10, 1)
+    engine(world).mode = "dead"
     tasks = [await asked(leases, pid, 1, wait=60.0) for pid in range(1, 9)]
     with pytest.raises(LimitError, match="8 calls wait"):
         await ask(leases, 9, wish(1))
+    more = asyncio.create_task(leases.change(lease.id, memory=2 * GIB))  # that is no other call
+    await asyncio.sleep(0)
+    assert not more.done()
     await leases.close()
+    with pytest.raises(LimitError, match="the daemon stops"):
+        await more
     denied = [await task for task in tasks]
     assert all("the daemon stops" in one.reason for one in denied)
 

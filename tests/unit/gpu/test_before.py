@@ -14,6 +14,7 @@ class Account:
         self.truth = before
         self.seen = 0
         self.changes = 0
+        self.hidden = 0
         self.known = Before()
         self.at = 0.0
 
@@ -21,13 +22,21 @@ class Account:
     def used(self) -> int:
         return self.seen + self.before
 
-    def charge(self, size: int) -> None:
+    def charge(self, size: int, hidden: int = 0) -> None:
         self.seen += size
+        self.hidden += hidden
         self.changes += 1
 
     def read(self, told: int) -> int | None:
         self.at += 1
-        left = self.known.read(told, self.at, self.before, self.used, self.changes)
+        left = self.known.read(
+            told,
+            self.at,
+            size=self.before,
+            used=self.used,
+            changes=self.changes,
+            hidden=self.hidden,
+        )
         if left is not None:
             self.before = left
         return left
@@ -75,8 +84,32 @@ def test_a_reading_while_something_is_taken_does_not_count() -> None:
 def test_what_is_given_back_twice_is_made_up_for() -> None:
     """An account may be younger than what is given back: it is less than what was there before."""
     one = Before()
-    assert one.read(2, 1.0, 6, 2, 1) is None
-    assert one.read(2, 2.0, 6, 2, 1) == 2
+    assert one.read(2, 1.0, size=6, used=2, changes=1, hidden=0) is None
+    assert one.read(2, 2.0, size=6, used=2, changes=1, hidden=0) == 2
+
+
+def test_what_is_under_way_is_not_taken_for_what_has_gone() -> None:
+    one = Account(before=6, thought=6)
+    one.quiet()
+    one.charge(4, hidden=4)  # it waits in the driver, frozen
+    for _ in range(3):
+        assert one.read(6) is None
+    one.hidden = 0  # it came back after the driver was asked, and before the account was
+    assert one.read(6) is None
+    assert (one.before, one.used) == (6, 10)
+    one.truth = 2
+    one.quiet()
+    assert (one.before, one.used) == (2, 6)
+
+
+def test_managed_memory_on_the_host_is_not_taken_for_what_has_gone() -> None:
+    one = Account(before=6, thought=6)
+    one.quiet()
+    one.charge(8, hidden=8)
+    for _ in range(3):
+        assert one.read(6) is None
+    one.charge(-8, hidden=-8)
+    assert (one.before, one.used) == (6, 6)
 
 
 STEPS = st.lists(

@@ -1,0 +1,70 @@
+"""A turn of libcuda's guard with many at the gate: each is looked at once."""
+
+from typing import Any
+
+import pytest
+
+from agentcg.gpu.gates import Gate
+from agentcg.gpu.uprobe import UprobeGuard
+from agentcg.model.ids import LeaseId
+
+MANY = 100
+
+
+class Leaf:
+    """With many who wait, of whom none fits."""
+
+    def __init__(self) -> None:
+        self.gates = {
+            number: Gate(
+                (LeaseId("g-1"),), 100, "x", 1, 5, 5, float(number), number, number, killed=False
+            )
+            for number in range(1, MANY + 1)
+        }
+
+    def prune(self) -> None:
+        """All live."""
+
+    def freeze(self) -> None:
+        """It is."""
+
+    def still(self, end: float) -> bool:
+        del end
+        return False
+
+
+class Accounts:
+    """Knows of who came early enough."""
+
+    def __init__(self, known: float) -> None:
+        self.known = known
+        self.asked: list[int] = []
+
+    def sure(self, leaf: int, now: float) -> float:
+        del now
+        self.asked.append(leaf)
+        return self.known
+
+
+class Ring:
+    """Has no news."""
+
+    def consume(self) -> None:
+        """Nothing."""
+
+
+def test_of_many_who_wait_each_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compared(*_: object) -> bool:
+        raise AssertionError("one by one with each other")
+
+    guard: Any = UprobeGuard([], timeout=600)
+    leaf, accounts = Leaf(), Accounts(known=40.0)
+    guard._leaves, guard._open, guard._ring = {7: leaf}, object(), Ring()
+    guard._accounts, guard._new = accounts, list(leaf.gates.values())
+    monkeypatch.setattr(Gate, "__eq__", compared)
+    assert [one.number for one in guard.turn(100.0)] == list(range(1, 41))
+    assert accounts.asked == [7]
+    accounts.known = 100.0
+    del leaf.gates[50]  # it has gone meanwhile
+    assert [one.number for one in guard.turn(101.0)] == [*range(41, 50), *range(51, MANY + 1)]
+    assert guard.turn(102.0) == []
