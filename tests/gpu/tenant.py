@@ -4,7 +4,8 @@ FORM is how it comes by a function: `dlsym` by the library's name (LD_LIBRARY_PA
 cuGetProcAddress, `path` by the library's absolute path. Each line is `take HOW BYTES`, `give HOW
 NUMBER`, `map NUMBER BYTES`, `unmap NUMBER`, `retain NUMBER`, `reset`, `threads COUNT BYTES`,
 `fork BYTES`, `signals PID`,
-`pairs COUNT BYTES` or `many COUNT BYTES`; each answer is one line: a number, or
+`pairs COUNT BYTES`, `many COUNT BYTES`, `churn COUNT BYTES`,
+`free`, `total` or `close`; each answer is one line: a number, or
 `error CODE`.
 """
 
@@ -101,6 +102,32 @@ def pairs(count: int, size: int) -> int:
     return time.perf_counter_ns() - begun
 
 
+def info(which: int) -> int:
+    """Of cuMemGetInfo: what is free, or what there is."""
+    both = (c_size_t * 2)()
+    code = function("cuMemGetInfo_v2")(byref(both), byref(both, ctypes.sizeof(c_size_t)))
+    return -code if code else both[which]
+
+
+def churn(count: int, size: int) -> int:
+    """Threads take and give so often; how many times one got it."""
+    got: list[int] = []
+
+    def turn() -> None:
+        for _ in range(count):
+            number = take("cuMemAlloc_v2", size)
+            if number > 0:
+                got.append(number)
+                LIB.cuMemFree_v2(c_uint64(number))
+
+    those = [threading.Thread(target=turn) for _ in range(4)]
+    for one in those:
+        one.start()
+    for one in those:
+        one.join()
+    return len(got)
+
+
 def many(count: int, size: int) -> int:
     """Take so often, and keep all; how many it got."""
     return sum(take("cuMemAlloc_v2", size) > 0 for _ in range(count))
@@ -133,6 +160,10 @@ def main() -> None:
                 "signals": signals,
                 "pairs": pairs,
                 "many": many,
+                "churn": churn,
+                "close": lambda: os.closerange(3, 1000) or 0,
+                "free": lambda: info(0),
+                "total": lambda: info(1),
             }
             answer = doing[what](*map(int, words))
         print(f"error {-answer}" if answer < 0 else answer, flush=True)
