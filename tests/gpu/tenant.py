@@ -5,7 +5,7 @@ cuGetProcAddress, `path` by the library's absolute path. Each line is `take HOW 
 NUMBER`, `map NUMBER BYTES`, `unmap NUMBER`, `retain NUMBER`, `reset`, `threads COUNT BYTES`,
 `fork BYTES`, `signals PID`,
 `pairs COUNT BYTES`, `many COUNT BYTES`, `churn COUNT BYTES`,
-`free`, `total` or `close`; each answer is one line: a number, or
+`linger`, `free`, `total` or `close`; each answer is one line: a number, or
 `error CODE`.
 """
 
@@ -82,6 +82,15 @@ def fork(size: int) -> int:
         LIB.cuInit(0)
         os._exit(take("cuMemAlloc_v2", size) < 0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def linger() -> int:
+    """A child that does nothing; its pid."""
+    child = os.fork()
+    if not child:
+        os.closerange(0, 3)
+        signal.pause()
+    return child
 
 
 def signals(pid: int) -> int:
@@ -161,6 +170,7 @@ def main() -> None:
                 "pairs": pairs,
                 "many": many,
                 "churn": churn,
+                "linger": linger,
                 "close": lambda: os.closerange(3, 1000) or 0,
                 "free": lambda: info(0),
                 "total": lambda: info(1),

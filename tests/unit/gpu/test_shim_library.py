@@ -1,7 +1,11 @@
 """daemon/shim before the library that stands for the driver, in processes that load it."""
 
 import ctypes
+import fcntl
 import os
+import select
+import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -155,6 +159,29 @@ def test_who_was_killed_is_charged_nothing(lease: Leased) -> None:
     one.process.kill()
     one.process.wait(30)
     until(lambda: other.does(f"take cuMemAlloc_v2 {100 * MIB}").isdigit(), "its memory to be free")
+
+
+def test_a_child_does_not_keep_what_its_parent_was_charged(lease: Leased) -> None:
+    tenant, other = lease.tenant(), lease.tenant()
+    assert tenant.does(f"take cuMemAlloc_v2 {60 * MIB}").isdigit()
+    child = int(tenant.does("linger"))
+    tenant.process.kill()
+    tenant.process.wait(30)
+    assert other.does(f"take cuMemAlloc_v2 {60 * MIB}").isdigit()
+    os.kill(child, signal.SIGKILL)
+
+
+def test_one_process_at_a_time_adds_up(lease: Leased) -> None:
+    tenant = lease.tenant()
+    assert tenant.does("free") == str(QUOTA)
+    (account,) = lease.accounts
+    with account.open("rb+") as file:
+        whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, whole)
+        tenant.ask(f"take cuMemAlloc_v2 {MIB}")
+        assert not select.select([tenant.process.stdout], [], [], 0.2)[0]
+        assert lease.device.used == 0
+    assert tenant.answer().isdigit()
 
 
 def test_a_program_that_closes_what_it_does_not_know_keeps_its_account(lease: Leased) -> None:
