@@ -98,8 +98,8 @@ class Gpu(Section):
         (GuardKind.NONE, GuardKind.NVML, GuardKind.DEVICE, GuardKind.DRIVER),
         description="what may hold leases to their bytes; the strongest that works here does. "
         "uprobe has to be added by hand: it is experimental, and puts probes into every user of "
-        "libcuda on the host, those without a lease included; so has shim, which only programs "
-        "load that are told to",
+        "libcuda on the host, those without a lease included. So has shim, which programs load "
+        "that are told to",
     )
     context: Annotated[Bytes, Field(ge=0)] = Field(
         512 << 20,

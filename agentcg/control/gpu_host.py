@@ -149,11 +149,15 @@ def find(
     settings: Gpu,
     root: CgroupDir,
     pool: CgroupDir,
-    shared: Path,
     now: Callable[[], float],
     hear: Hear,
+    *,
+    shared: Path,
 ) -> Found:
-    """Open and try all of it. `shared` is a folder that agents read; `hear` is told in a thread what the watchdog saw and did."""
+    """Open and try all of it. `hear` is told in a thread what the watchdog saw and did.
+
+    `shared` is a folder that agents can read.
+    """
     from agentcg.gpu import libcuda
     from agentcg.gpu.device_gate import DeviceGate
     from agentcg.gpu.shim import Shim

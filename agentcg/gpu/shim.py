@@ -1,9 +1,9 @@
 """Guard by a library that stands before libcuda in programs that load it (daemon/shim).
 
-To them an allocation beyond the lease fails as on a smaller GPU, and the lease is all the memory there
-is. It binds nobody who does not want it, so the others stand beside it. The folder, which agents
-read, has the library, and for each call a file that says what its leases have together. The account is
-the call's own, in /dev/shm; the daemon does not read it.
+To them an allocation beyond the lease fails as on a smaller GPU, and the lease is all the memory
+there is. It binds nobody who does not want it, so the others stand beside it. The folder, which
+agents read, has the library, and for each call a file that says what its leases have together. The
+account is the call's own, in /dev/shm; the daemon does not read it.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ from agentcg.model.ids import CallId
 
 LIBRARY = "libcuda.so.1"
 _LINK = "libcuda.so"  # some programs ask for that
-_ACCOUNTS = Path("/dev/shm")  # noqa: S108  # where daemon/shim/slots.c has them
+_ACCOUNTS = Path("/dev/shm")  # noqa: S108 - where daemon/shim/slots.c has them
 _ACCOUNT = "agentcg-gpu-"
 _LOCK = struct.Struct("hhqqi4x")  # struct flock
 # A function of the driver's that the shim does not have: it is found behind it, or not.
@@ -57,7 +57,9 @@ class Shim:
                 one.chmod(0o755)
             _sweep("")
             words = [sys.executable, "-I", "-c", _TRY, str(self.folder / LIBRARY)]
-            done = subprocess.run(words, capture_output=True, timeout=_WITHIN, check=False)
+            done = subprocess.run(  # noqa: S603 - our own words
+                words, capture_output=True, timeout=_WITHIN, check=False
+            )
         except (AgentcgError, OSError, subprocess.TimeoutExpired) as error:
             return str(error)
         if done.returncode == 0:

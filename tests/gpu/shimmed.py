@@ -30,7 +30,7 @@ class Leased:
 
     @property
     def accounts(self) -> list[Path]:
-        return list(Path("/dev/shm").glob(f"agentcg-gpu-{self.path.name}-*"))  # noqa: S108
+        return list(Path("/dev/shm").glob(f"agentcg-gpu-{self.path.name}-*"))
 
     @property
     def env(self) -> dict[str, str]:

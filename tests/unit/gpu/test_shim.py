@@ -107,7 +107,7 @@ def test_an_account_goes_when_nobody_is_charged_there(guard: Shim, program: Leas
 
 def test_what_an_agent_puts_in_an_accounts_place_harms_nobody(tmp_path: Path) -> None:
     name = f"c-{os.getpid()}"
-    folder, fifo, link = (Path(f"/dev/shm/agentcg-gpu-{name}-{n}") for n in range(3))  # noqa: S108
+    folder, fifo, link = (Path(f"/dev/shm/agentcg-gpu-{name}-{n}") for n in range(3))
     (tmp_path / "kept").touch()
     folder.mkdir()
     os.mkfifo(fifo)
