@@ -2,8 +2,8 @@
 
 To them an allocation beyond the lease fails as on a smaller GPU, and the lease is all the memory
 there is. It binds nobody who does not want it, so the others stand beside it. The folder, which
-agents read, has the library, and for each call a file that says what its leases have together. The
-account is the call's own, in /dev/shm; the daemon does not read it.
+agents read, has a file for each call, that says what its leases have together. The account is the
+call's own, in /dev/shm; the daemon does not read it.
 """
 
 import fcntl
@@ -22,7 +22,6 @@ from agentcg.model.gpu import GuardKind, Lease, LeaseId
 from agentcg.model.ids import CallId
 
 LIBRARY = "libcuda.so.1"
-_LINK = "libcuda.so"  # some programs ask for that
 _ACCOUNTS = Path("/dev/shm")  # noqa: S108 - where daemon/shim/slots.c has them
 _ACCOUNT = "agentcg-gpu-"
 _LOCK = struct.Struct("hhqqi4x")  # struct flock
@@ -45,18 +44,14 @@ class Shim:
         self._over: dict[CallId, Path] = {}  # and their leaves
 
     def probe(self) -> str | None:
-        """Put it there, in place of what an earlier daemon left, and load it."""
+        """Load it, and clear away what an earlier daemon left."""
         try:
-            libraries = self._libraries or native.shim()
+            library = (self._libraries or native.shim()) / LIBRARY
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            for one in libraries.glob("*.so*"):
-                shutil.copyfile(one, self.folder / one.name)
-            (self.folder / _LINK).symlink_to(LIBRARY)
-            for one in (self.folder, *self.folder.iterdir()):
-                one.chmod(0o755)
+            self.folder.chmod(0o755)
             _sweep("")
-            words = [sys.executable, "-I", "-c", _TRY, str(self.folder / LIBRARY)]
+            words = [sys.executable, "-I", "-c", _TRY, str(library)]
             done = subprocess.run(  # noqa: S603 - our own words
                 words, capture_output=True, timeout=_WITHIN, check=False
             )
@@ -65,7 +60,9 @@ class Shim:
         if done.returncode == 0:
             return None
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return f"no {LIBRARY} behind it: install the NVIDIA driver ({said})"
+        if "undefined symbol" in said:
+            return f"no {LIBRARY} is behind it: install the NVIDIA driver"
+        return f"{library} cannot be loaded: {said}"
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
         """Programs of the call that ask from now on have so much; again when the bytes change."""
@@ -89,7 +86,7 @@ class Shim:
             _sweep(call)
 
     def close(self) -> None:
-        """Take it away; programs that have loaded it go on with what they were told last."""
+        """Tell nobody any more; programs go on with what they were told last."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, call: CallId) -> None:

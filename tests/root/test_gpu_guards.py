@@ -15,6 +15,7 @@ from agentcg.kernel.cgroupfs import CgroupDir
 from tests.gpu import tenants
 from tests.gpu.nvml import GIB, STATE, Driver
 from tests.gpu.nvml import LIBRARY as NVML
+from tests.gpu.shimmed import SHIM
 from tests.root import daemon as daemons
 from tests.root import gpu_daemon as fake
 from tests.root.bpf import pins_in
@@ -195,7 +196,7 @@ def test_a_program_that_loads_the_shim_is_refused_what_is_over_its_lease(
     host: Daemon, start: Start, tmp_path: Path
 ) -> None:
     folder = daemons.RUN / "agent/gpu"
-    words = ("env", f"LD_LIBRARY_PATH={folder}", sys.executable, TENANT, "dlsym", "")
+    words = ("env", f"LD_LIBRARY_PATH={SHIM}", sys.executable, TENANT, "dlsym", "")
     call = start("--gpu=1GiB", words=words)
     grant = host.call(call.id)["grant"]
     assert grant["env"]["AGENTCG_GPU_LEASE"] == str(folder / call.id)
