@@ -24,12 +24,14 @@ static struct note *handle_of(uint64_t number, uint64_t born)
 CUresult cuMemCreate(CUmemGenericAllocationHandle *h, size_t bytes, const CUmemAllocationProp *is, unsigned long long flags)
 {
 	uint64_t size = taking_size(HANDLE, 1, bytes);
+	CUresult result;
 
 	if (is && is->location.type != ON_DEVICE)
 		return REAL(cuMemCreate, h, bytes, is, flags);
 	if (!taking_begins(size))
 		return OUT_OF_MEMORY;
-	return taking_ends(REAL(cuMemCreate, h, bytes, is, flags), HANDLE, h ? *h : 0, size);
+	result = REAL(cuMemCreate, h, bytes, is, flags);
+	return taking_ends(result, HANDLE, h ? *h : 0, size);
 }
 
 CUresult cuMemRelease(CUmemGenericAllocationHandle h)

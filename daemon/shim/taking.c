@@ -74,10 +74,12 @@ void taking_forget(void)
 /* Of a function that answers with a pointer, and is given so many bytes. */
 #define TAKE(name, p, bytes, ...)                                                            \
 	uint64_t size = (bytes);                                                             \
+	CUresult result;                                                                     \
                                                                                              \
 	if (!taking_begins(size))                                                            \
 		return OUT_OF_MEMORY;                                                        \
-	return taking_ends(REAL(name, __VA_ARGS__), POINTER, p ? *p : 0, size)
+	result = REAL(name, __VA_ARGS__);                                                    \
+	return taking_ends(result, POINTER, p ? *p : 0, size)
 
 #define GIVE(name, space, number, ...)                                                       \
 	struct note *note = giving_begins(space, number);                                    \
@@ -151,19 +153,23 @@ static uint64_t array(size_t width, size_t height, size_t depth, unsigned int fo
 CUresult cuArrayCreate_v2(CUarray *a, const CUDA_ARRAY_DESCRIPTOR *is)
 {
 	uint64_t size = is ? array(is->width, is->height, 1, is->format, is->channels) : 0;
+	CUresult result;
 
 	if (!taking_begins(size))
 		return OUT_OF_MEMORY;
-	return taking_ends(REAL(cuArrayCreate_v2, a, is), ARRAY, a ? (uint64_t)*a : 0, size);
+	result = REAL(cuArrayCreate_v2, a, is);
+	return taking_ends(result, ARRAY, a ? (uint64_t)*a : 0, size);
 }
 
 CUresult cuArray3DCreate_v2(CUarray *a, const CUDA_ARRAY3D_DESCRIPTOR *is)
 {
 	uint64_t size = is ? array(is->width, is->height, is->depth, is->format, is->channels) : 0;
+	CUresult result;
 
 	if (!taking_begins(size))
 		return OUT_OF_MEMORY;
-	return taking_ends(REAL(cuArray3DCreate_v2, a, is), ARRAY, a ? (uint64_t)*a : 0, size);
+	result = REAL(cuArray3DCreate_v2, a, is);
+	return taking_ends(result, ARRAY, a ? (uint64_t)*a : 0, size);
 }
 
 CUresult cuArrayDestroy(CUarray a)
