@@ -15,7 +15,7 @@
 
 #include "slots.h"
 
-enum { SLOTS = 1024, SIZE = SLOTS * 8, TRIES = 3 };
+enum { SLOTS = 1024, SIZE = SLOTS * 8, TRIES = 3, FIRST = 64 };
 
 struct file { uint64_t inode; uint32_t major, minor; };
 
@@ -70,16 +70,32 @@ void slots_detach(void)
 	own = -1;
 }
 
+/* A file of our own, with its pages: what lacks room later would be a SIGBUS. */
+static bool open_file(void)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	bool ours;
+
+	if (fd < 0)
+		return false;
+	/* Not where a program that closed its standard output would write to it. */
+	account = fcntl(fd, F_DUPFD_CLOEXEC, FIRST);
+	close(fd);
+	if (account < 0)
+		return false;
+	if (about(account, &which, &ours) && ours && !posix_fallocate(account, 0, SIZE))
+		return true;
+	close(account);
+	account = -1;
+	return false;
+}
+
 static bool open_account(uint64_t used)
 {
 	void *map;
 	bool ours;
 
-	account = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (account < 0)
-		return false;
-	/* Its pages too, now: what lacks room later would be a SIGBUS. */
-	if (!about(account, &which, &ours) || !ours || posix_fallocate(account, 0, SIZE))
+	if (!open_file())
 		return false;
 	map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, account, 0);
 	if (map == MAP_FAILED)
