@@ -12,9 +12,9 @@ BPF_NEEDS := $(wildcard bpf/*.h sched_ext/*.h) Makefile
 # A test that fails is run once more and, if it passes then, named at the end (docs/decisions/0019-*).
 AGAIN := -p tests.again --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
 
-.PHONY: setup acg bpf wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu bench-gpu gpu-check
+.PHONY: setup acg bpf shim wheel check test lint unit root vm lock reference demo clean clean-coverage soak images bench-calls bench-hooks bench-telemetry bench-top bench-kernel bench-overhead bench-reaction bench-cpu bench-gpu gpu-check
 
-setup: $(VENV)/.stamp acg bpf build/syscalls $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp build/gpu/libnvidia-ml.so.1 build/gpu/libcuda.so.1
+setup: $(VENV)/.stamp acg bpf shim build/syscalls $(BPF_TESTS) build/demo/toucher build/bench/cost build/bench/ramp build/gpu/libnvidia-ml.so.1 build/gpu/libcuda.so.1 build/shim-tests/libcuda.so.1
 
 # uv comes from the index like any tool; the lock pins everything else by hash.
 $(VENV)/.stamp: requirements.lock harness.lock
@@ -60,6 +60,23 @@ build/gpu/libcuda.so.1 build/gpu/libnvidia-ml.so.1:
 	@command -v $(CLANG) >/dev/null || tools/need clang-19
 	@mkdir -p $(@D)
 	@$(CLANG) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -fPIC -shared -Wl,-soname,$(@F) -o $@ $<
+
+# What stands before libcuda in a call that asks for it (docs/decisions/0025-*): the shim, and the bridge by which
+# the loader finds the driver behind it. Neither names a version of glibc: a call's container may have an old one.
+SHIM := $(wildcard daemon/shim/*.c)
+CUDA_PLACES := $(foreach place,lib/$(shell uname -m)-linux-gnu lib64 lib/wsl/lib local/nvidia/lib64,/usr/$(place)/libcuda.so.1)
+shim: build/shim/libcuda.so.1
+# The same, before the driver of the tests.
+build/shim-tests/libcuda.so.1: CUDA_PLACES := /nowhere/libcuda.so.1 $(CURDIR)/build/gpu/libcuda.so.1
+build/shim/libcuda.so.1 build/shim-tests/libcuda.so.1: $(SHIM) $(wildcard daemon/shim/*.h) Makefile
+	@command -v $(CLANG) >/dev/null || tools/need clang-19
+	@mkdir -p $(@D)
+	@$(CLANG) $(SHIM_FLAGS) -Wl,-soname,libagentcg-cuda.so $(CUDA_PLACES:%=-Wl,--auxiliary=%) \
+	    -o $(@D)/libagentcg-cuda.so -xc /dev/null
+	@$(CLANG) $(SHIM_FLAGS) -Wl,-soname,$(@F),--no-as-needed,-z,nodelete,--enable-new-dtags,-rpath,'$$ORIGIN' \
+	    -DBRIDGE='"libagentcg-cuda.so"' -o $@ $(SHIM) -L$(@D) -l:libagentcg-cuda.so
+SHIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+	-Wvla -O2 -fPIC -fvisibility=hidden -fno-strict-aliasing -shared -nostdlib
 
 wheel: setup
 	@rm -rf dist && $(BIN)/hatchling build -t wheel -d dist >/dev/null && ls dist/*.whl

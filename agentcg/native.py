@@ -1,4 +1,4 @@
-"""What was compiled with the package: the native client, and the system calls' numbers."""
+"""What was compiled with the package: the native client, the shim, the system calls' numbers."""
 
 import os
 import shutil
@@ -22,6 +22,18 @@ def acg() -> Path:
     if found is None:
         raise UnsupportedError("the native client acg is not here: build it with `make acg`")
     return Path(found)
+
+
+def shim() -> Path:
+    """The folder of what stands before libcuda.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
+    for place in (_PACKAGE / "_native/shim", _PACKAGE.parent / "build/shim"):
+        if place.is_dir():
+            return place
+    raise UnsupportedError("the shim of libcuda is not here: build it with `make shim`")
 
 
 def syscalls() -> dict[int, str]:

@@ -98,7 +98,13 @@ class Gpu(Section):
         (GuardKind.NONE, GuardKind.NVML, GuardKind.DEVICE, GuardKind.DRIVER),
         description="what may hold leases to their bytes; the strongest that works here does. "
         "uprobe has to be added by hand: it is experimental, and puts probes into every user of "
-        "libcuda on the host, those without a lease included",
+        "libcuda on the host, those without a lease included. So has shim, which programs load "
+        "that are told to",
+    )
+    context: Annotated[Bytes, Field(ge=0)] = Field(
+        512 << 20,
+        description="what the shim charges each process for its CUDA context, which NVML counts; "
+        "make gpu-check shows what it is",
     )
     require: GuardKind = Field(
         GuardKind.NONE, description="the weakest guard with which a lease is granted; none: any"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentcg.errors import UnavailableError
+from agentcg.native import shim
 
 _PACKAGE = Path(__file__).parents[1]
 _UNITS = (
@@ -40,6 +41,11 @@ class Where:
         return self.prefix / "run/agentcg/agent/acg"
 
     @property
+    def shim(self) -> Path:
+        """What stands before libcuda in programs that are told to load it."""
+        return self.prefix / "usr/local/lib/agentcg/shim"
+
+    @property
     def units(self) -> Path:
         """The administrator's units."""
         return self.prefix / "etc/systemd/system"
@@ -53,6 +59,7 @@ class Where:
             self.acg.with_name("acg-shell"): Path("acg"),
             self.acg.with_name("acg-runc"): Path("acg"),
             self.shared.with_name("acg-shell"): Path("acg"),
+            self.shim / "libcuda.so": Path("libcuda.so.1"),  # some programs ask for that
         }
 
     def files(self) -> dict[Path, Path]:
@@ -91,13 +98,15 @@ def native() -> Path:
 def put(where: Where) -> list[Path]:
     """Copy all files into place; returns what was written."""
     written = []
-    for client in (where.acg, where.shared):
-        client.parent.mkdir(parents=True, exist_ok=True)
-        fresh = client.with_suffix(".new")
-        shutil.copyfile(native(), fresh)
+    compiled = {where.acg: native(), where.shared: native()}
+    compiled |= {where.shim / one.name: one for one in shim().glob("*.so*")}
+    for target, origin in compiled.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_suffix(".new")
+        shutil.copyfile(origin, fresh)
         fresh.chmod(0o755)
-        fresh.replace(client)  # a running `acg pause` keeps the old file
-        written.append(client)
+        fresh.replace(target)  # a running `acg pause` keeps the old file
+        written.append(target)
     for link, target in where.links().items():
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
@@ -132,6 +141,7 @@ def remove(where: Where) -> None:
     _run("systemctl", "disable", "--now", "agentcg.service", *_STARTED)
     for path in [*where.files(), where.acg, where.shared, *where.links()]:
         path.unlink(missing_ok=True)
+    shutil.rmtree(where.shim, ignore_errors=True)
     _run("systemctl", "daemon-reload")
 
 

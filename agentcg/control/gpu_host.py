@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from agentcg.errors import AgentcgError, UnsupportedError
@@ -41,6 +42,7 @@ class Found:
     gate: "DeviceGate | None" = None
     uprobe: "UprobeGuard | None" = None
     limits: "DriverLimits | None" = None
+    folder: Path | None = None  # of the shim
     warnings: tuple[str, ...] = ()  # of the engine
 
     def start(self, leased: Collection[int]) -> dict[GuardKind, str]:
@@ -62,6 +64,11 @@ class Found:
                 failed[kind] = e.message if isinstance(e, AgentcgError) else str(e)
                 self.ladder.drop(kind, failed[kind])
         return failed
+
+    @property
+    def shim(self) -> Path | None:
+        """Where calls find it, and what they have."""
+        return self.folder if self.ladder.working(GuardKind.SHIM) else None
 
     @property
     def watched(self) -> "UprobeGuard | None":
@@ -146,10 +153,16 @@ def find(
     pool: CgroupDir,
     now: Callable[[], float],
     hear: Hear,
+    *,
+    shared: Path,
 ) -> Found:
-    """Open and try all of it; `hear` is told in a thread what the watchdog saw and did."""
+    """Open and try all of it. `hear` is told in a thread what the watchdog saw and did.
+
+    `shared` is a folder that agents can read.
+    """
     from agentcg.gpu import libcuda
     from agentcg.gpu.device_gate import DeviceGate
+    from agentcg.gpu.shim import Shim
     from agentcg.gpu.uprobe import UprobeGuard
     from agentcg.kernel.bpffs import Pins
 
@@ -157,6 +170,7 @@ def find(
     watched = partial(Watched, now=now, hear=hear, correct=uprobe.correct)
     device, guards = _device(settings, root, pool, watched)
     guards[GuardKind.UPROBE] = uprobe
+    shim = guards[GuardKind.SHIM] = Shim(shared / "gpu", settings.context)
     try:
         gate = guards[GuardKind.DEVICE] = DeviceGate(pool, Pins())
     except AgentcgError as e:
@@ -174,6 +188,7 @@ def find(
         gate if ladder.working(GuardKind.DEVICE) else None,
         uprobe if ladder.working(GuardKind.UPROBE) else None,
         None if isinstance(limits, str) else cast("DriverLimits", limits),
+        shim.folder,
         _warnings(engine),
     )
 

@@ -68,7 +68,7 @@ async def grant(core: Core, live: LiveCall) -> None:
             found = await _in_time(core.leases, live, wish, WITHIN - since)
         else:
             found = await _ask(core, core.leases, live, wish, SOON)
-        _say(core, live, lent.leased(found))
+        _say(core, live, _leased(core, found))
     except AgentcgError as e:
         _say(core, live, lent.denied(lease_words.denied(wish, e.message, 0.0)))
 
@@ -85,8 +85,13 @@ def kept(core: Core, live: LiveCall, grant: Grant) -> Grant:
     """A grant that was made anew, with what the call has of GPU memory."""
     part = live.gpu
     if part is None and core.leases is not None and live.record.intent.gpu is not None:
-        part = next(map(lent.leased, reversed(core.leases.of_call(live.record.id))), None)
+        held = core.leases.of_call(live.record.id)
+        part = _leased(core, held[-1]) if held else None
     return grant if part is None else lent.within(grant, part, None)
+
+
+def _leased(core: Core, lease: Lease) -> Part:
+    return lent.leased(lease, None if core.gpus is None else core.gpus.shim)
 
 
 def _say(core: Core, live: LiveCall, part: Part) -> None:
@@ -105,7 +110,7 @@ def restarted(core: Core, live: LiveCall) -> None:
         return
     if held := core.leases.of_call(record.id):
         # Granted, and the grant not written yet.
-        _say(core, live, lent.leased(held[0]))
+        _say(core, live, _leased(core, held[0]))
     else:
         _say(core, live, lent.denied(lease_words.RESTARTED))
         core.tell(
@@ -152,7 +157,7 @@ async def _later(
 ) -> None:
     found = await asking
     if live.record.intent.gpu == wish and not live.closed.is_set():
-        _say(core, live, lent.leased(found))
+        _say(core, live, _leased(core, found))
 
 
 def over(core: Core, live: LiveCall, *, left: bool) -> None:

@@ -2,7 +2,8 @@
 
 The device gate says who may open a GPU, the others how much of it one may use: where it works, it
 stands beside each of them. So does the watchdog: a limit that is not asked, or that a process goes
-around, shows in what the driver says is used. NVML counts a process's CUDA context, hundreds of
+around, shows in what the driver says is used; and the shim, by which programs that load it fail to
+allocate before any of the others acts. NVML counts a process's CUDA context, hundreds of
 MiB: a lease has to have room for it.
 """
 
@@ -15,8 +16,15 @@ from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GuardKind, Lease, LeaseId
 
 _WEAKEST_FIRST = tuple(GuardKind)
-_CLOSING = (GuardKind.DEVICE, GuardKind.UPROBE, GuardKind.NVML, GuardKind.DRIVER)
-_BY_BYTES = (GuardKind.DRIVER, GuardKind.UPROBE, GuardKind.NVML)
+_CLOSING = (
+    GuardKind.DEVICE,
+    GuardKind.UPROBE,
+    GuardKind.NVML,
+    GuardKind.SHIM,
+    GuardKind.DRIVER,
+)
+_BY_BYTES = (GuardKind.DRIVER, GuardKind.UPROBE, GuardKind.NVML, GuardKind.SHIM)
+_BESIDE = (GuardKind.NVML, GuardKind.SHIM)
 
 
 class Together:
@@ -111,7 +119,10 @@ class Ladder:
 
 def _rungs(working: Mapping[GuardKind, GpuGuard]) -> Sequence[GpuGuard]:
     gate = [one for kind, one in working.items() if kind is GuardKind.DEVICE]
-    seen = [one for kind, one in working.items() if kind is GuardKind.NVML]
-    by_bytes = [working[kind] for kind in _BY_BYTES if kind in working]
-    # The watchdog itself is the last of them.
-    return [Together(one, *(w for w in seen if w is not one), *gate) for one in by_bytes] or gate
+    by_bytes = [kind for kind in _BY_BYTES if kind in working]
+
+    def together(kind: GuardKind) -> Together:
+        weaker = by_bytes[by_bytes.index(kind) + 1 :]
+        return Together(working[kind], *(working[one] for one in weaker if one in _BESIDE), *gate)
+
+    return [together(kind) for kind in by_bytes] or gate

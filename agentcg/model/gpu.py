@@ -58,6 +58,7 @@ class GuardKind(StrEnum):
     """What holds a lease to its bytes, weakest first."""
 
     NONE = "none"
+    SHIM = "shim"
     NVML = "nvml"
     DEVICE = "device"
     UPROBE = "uprobe"

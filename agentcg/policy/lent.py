@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 from agentcg.model.gpu import GuardKind, Lease, LeaseState
 from agentcg.model.grant import ENFORCED, GPU, Grant
 from agentcg.policy import lease_words as words
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+LEASE = "AGENTCG_GPU_LEASE"  # which daemon/shim reads
 OFF = "gpu.enabled is off in the configuration of this host"
 
 _HELD: Mapping[GuardKind, str] = {
     GuardKind.NONE: "unsupported: no guard works here, nothing holds it to its bytes",
+    GuardKind.SHIM: f"{ENFORCED}: by a library before libcuda, in programs that load it",
     GuardKind.NVML: f"{ENFORCED}: by NVML, which tells of too much when it is there",
     GuardKind.DEVICE: f"{ENFORCED}: by the device gate, which lets nobody in without a lease; "
     "how much it takes is seen afterwards",
@@ -36,12 +39,15 @@ def unleased(why: str) -> Part:
     return Part(f"unsupported: {why}", f"no GPU memory is leased: {why}")
 
 
-def leased(lease: Lease) -> Part:
-    """Of a lease as it stands."""
+def leased(lease: Lease, shim: PurePath | None = None) -> Part:
+    """Of a lease as it stands; `shim`: where the sizes of calls are for programs that load it."""
     if lease.state in _HELD_STATES:
         cut = lease.bytes < lease.wish.memory
         held = _HELD[lease.guard]
-        return Part(held, words.granted(lease) if cut else "", {VISIBLE: lease.gpu or ""})
+        env = {VISIBLE: lease.gpu or ""}
+        if shim is not None:
+            env[LEASE] = str(shim / lease.call)
+        return Part(held, words.granted(lease) if cut else "", env)
     if lease.state in _WAITS:
         return Part("unsupported: it waits for a lease", lease.reason, {VISIBLE: ""})
     return denied(lease.reason or f"Its lease of GPU memory is {lease.state.value}.")

@@ -3,7 +3,7 @@
 The planner, with a crowd that waits; a lease asked for and given back over the API, with a driver
 that only tells; and the probes on libcuda: pairs of an allocation and its release, in the fake
 library, which only counts, with no probe, with probes and no lease (any other program on the
-host), and with a lease, in turn.
+host), and with a lease, in turn; and so with the shim.
 """
 
 import os
@@ -22,6 +22,7 @@ from agentcg.policy.ledger import GIB, Allowance, Claim, Ledger, Rules
 from tests.bench.figures import figure, ratio
 from tests.gpu.nvml import LIBRARY as NVML
 from tests.gpu.nvml import STATE, Driver
+from tests.gpu.shimmed import leased
 from tests.gpu.tenants import LIBRARY, Device, Tenant
 from tests.root.daemon import RUN, running
 from tests.root.gpu import MIB, lease
@@ -39,6 +40,7 @@ def main() -> None:
         _planner()
         _api(root, Path(scratch))
         _probes(root, Path(scratch))
+        _shim(Path(scratch))
 
 
 def _planner() -> None:
@@ -114,6 +116,22 @@ def _round(tenant: Tenant, leaf: CgroupDir, took: dict[str, list[float]]) -> Non
     guard.hold(lease(100 * MIB), leaf)
     took["a lease"].append(_pair(tenant))
     guard.close()
+
+
+def _shim(scratch: Path) -> None:
+    took: dict[str, list[float]] = {"no shim": [], "the shim, no lease": [], "the shim": []}
+    envs: tuple[dict[str, str], ...] = (
+        {"LD_LIBRARY_PATH": str(LIBRARY.parent)},
+        {"AGENTCG_GPU_LEASE": ""},
+        {},
+    )
+    with leased(scratch, 100 * MIB) as one:
+        tenants = [one.tenant(**env) for env in envs]
+        for _ in range(ROUNDS):
+            for values, tenant in zip(took.values(), tenants, strict=True):
+                values.append(_pair(tenant))
+    for name, values in took.items():
+        figure(f"an allocation and its release, {name}", values, "us")
 
 
 def _pair(tenant: Tenant) -> float:

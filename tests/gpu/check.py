@@ -1,20 +1,15 @@
 """`make gpu-check`: what this host's GPUs and guards do. Without a GPU it says so, and that is all.
 
 A tenant of the driver's API allocates; NVML's word for it is compared with what it asked, and the
-watchdog stops it, lets it go on with a larger lease, and kills it.
+watchdog stops it, lets it go on with a larger lease, and kills it. Then what `trying.py` has.
 """
 
 import contextlib
-import os
-import select
-import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
-from agentcg.errors import AgentcgError, UnavailableError
+from agentcg.errors import AgentcgError
 from agentcg.gpu.driver import DriverLimits
 from agentcg.gpu.guard import GpuGuard
 from agentcg.gpu.ladder import Ladder
@@ -23,13 +18,10 @@ from agentcg.gpu.watchdog import Watchdog
 from agentcg.kernel import mountinfo, procfs
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.nvml import Nvml
-from agentcg.model.gpu import GpuReading, GpuWish, GuardKind, Lease, LeaseId, LeaseState
-from agentcg.model.ids import CallId, SessionId
+from agentcg.model.gpu import GpuReading, GuardKind
 from agentcg.units import format_bytes
-
-MIB = 1 << 20
-ASKED, MORE = 512 * MIB, 256 * MIB
-WAIT = 60.0
+from tests.gpu import trying
+from tests.gpu.takers import ASKED, MIB, MORE, allocate, leaf_of, lease, taker, tell, until, use
 
 
 def main() -> int:
@@ -57,14 +49,26 @@ def main() -> int:
         ladder = Ladder(found, tuple(found))
         for kind in found:
             print(f"guard {kind}: {ladder.reasons[kind] or 'works'}")
-        if not ladder.working(GuardKind.NVML):
-            return 0
-        try:
-            held(nvml, root, watchdog, readings[0].uuid)
-        except (AgentcgError, OSError) as e:
-            print(f"FAILED: {e}")
-            return 1
-    return 0
+        gpu = readings[0].uuid
+        steps = {
+            "uprobe": trying.uprobe(nvml, root, gpu),
+            "shim": trying.shim(gpu),
+            "pool": trying.pool(nvml, gpu),
+        }
+        if ladder.working(GuardKind.NVML):
+            steps = {"nvml": held(nvml, root, watchdog, gpu)} | steps
+        return 0 if all([said(name, lines) for name, lines in steps.items()]) else 1
+
+
+def said(name: str, lines: Iterable[str]) -> bool:
+    """Print what a step tells; False where it failed."""
+    try:
+        for line in lines:
+            print(f"{name}: {line}")
+    except (AgentcgError, OSError) as e:
+        print(f"{name}: FAILED: {e}")
+        return False
+    return True
 
 
 def show(reading: GpuReading) -> None:
@@ -76,95 +80,35 @@ def show(reading: GpuReading) -> None:
             print(f"  {process.pid} {used} {procfs.cgroup_path(process.pid)!r}")
 
 
-def held(nvml: Nvml, root: CgroupDir, watchdog: Watchdog, gpu: str) -> None:
-    with leaf_of(root) as leaf, tenant(gpu) as process:
+def held(nvml: Nvml, root: CgroupDir, watchdog: Watchdog, gpu: str) -> Iterator[str]:
+    with leaf_of(root) as leaf, taker(gpu) as process:
         leaf.move(process.pid)
         tell(process, "ready")
         allocate(process, ASKED)
         used = use(nvml, process.pid, gpu)
         context = format_bytes(max(0, used - ASKED))
-        print(f"asked {format_bytes(ASKED)}, NVML tells {format_bytes(used)}: context {context}")
+        yield f"asked {format_bytes(ASKED)}, NVML tells {format_bytes(used)}: context {context}"
 
         watchdog.hold(lease(gpu, used), leaf)
         allocate(process, MORE)
         took = until(lambda: acted(nvml, watchdog, Act.STOP))
         until(lambda: leaf.read_keyed("cgroup.events")["frozen"] == 1)
-        print(f"stopped {took * 1000:.0f} ms after an allocation over its lease")
+        yield f"stopped {took * 1000:.0f} ms after an allocation over its lease"
 
         watchdog.hold(lease(gpu, used + 2 * MORE), leaf)
         until(lambda: acted(nvml, watchdog, Act.RESUME))
         allocate(process, 16 * MIB)
-        print("went on with a larger lease")
+        yield "went on with a larger lease"
 
         watchdog.hold(lease(gpu, 0), leaf)
         before = nvml.read()[0].free
         until(lambda: acted(nvml, watchdog, Act.KILL))
         took = until(lambda: nvml.read()[0].free > before)
-        print(f"killed at the end of its lease; memory was free {took * 1000:.0f} ms later")
+        yield f"killed at the end of its lease; memory was free {took * 1000:.0f} ms later"
 
 
 def acted(nvml: Nvml, watchdog: Watchdog, act: Act) -> bool:
     return any(one.act is act for one in watchdog.look(nvml.read(), time.time()))
-
-
-def use(nvml: Nvml, pid: int, gpu: str) -> int:
-    for reading in nvml.read():
-        for process in reading.processes:
-            if (process.pid, reading.uuid) == (pid, gpu) and process.used is not None:
-                return process.used
-    raise UnavailableError(f"NVML tells nothing of {pid}: is this the host's pid namespace?")
-
-
-def lease(gpu: str, memory: int) -> Lease:
-    ids = LeaseId("g-check"), SessionId("s-check"), CallId("c-check")
-    return Lease(*ids, GpuWish(memory), LeaseState.GRANTED, 0.0, gpu=gpu, bytes=memory)
-
-
-@contextlib.contextmanager
-def leaf_of(root: CgroupDir) -> Iterator[CgroupDir]:
-    name = f"agentcg-check-{uuid.uuid4().hex[:12]}"
-    with root.make(name) as leaf:
-        try:
-            yield leaf
-        finally:
-            leaf.kill()
-            until(lambda: not leaf.populated())
-            root.remove_child(name)
-
-
-@contextlib.contextmanager
-def tenant(gpu: str) -> Iterator["subprocess.Popen[str]"]:
-    words = [sys.executable, str(Path(__file__).with_name("taker.py"))]
-    env = os.environ | {"CUDA_VISIBLE_DEVICES": gpu}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(words, env=env, text=True, stdin=pipe, stdout=pipe) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def allocate(process: "subprocess.Popen[str]", size: int) -> None:
-    assert process.stdin is not None
-    print(size, file=process.stdin, flush=True)
-    tell(process, "done")
-
-
-def tell(process: "subprocess.Popen[str]", word: str) -> None:
-    assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], WAIT)
-    if not ready or process.stdout.readline() != f"{word}\n":
-        raise UnavailableError(f"the tenant did not say {word!r}: see its words above")
-
-
-def until(condition: Callable[[], bool]) -> float:
-    """Seconds that it took."""
-    begun = time.monotonic()
-    while not condition():
-        if time.monotonic() - begun > WAIT:
-            raise UnavailableError("it did not happen in a minute")
-        time.sleep(0.002)
-    return time.monotonic() - begun
 
 
 if __name__ == "__main__":

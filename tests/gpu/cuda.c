@@ -210,6 +210,18 @@ OWN(cuDevicePrimaryCtxReset_v2, int one)
 	return SUCCESS;
 }
 
+OWN(cuDeviceGet, int *one, int number) { *one = number; return number ? INVALID_VALUE : SUCCESS; }
+OWN(cuDevicePrimaryCtxRetain, void **context, int one) { (void)one; *context = blocks; return SUCCESS; }
+OWN(cuCtxSetCurrent, void *context) { return context == blocks ? SUCCESS : INVALID_VALUE; }
+OWN(cuMemSetAccess, CUdeviceptr p, size_t size, const void *who, size_t count) { (void)size, (void)who; return p && count ? SUCCESS : INVALID_VALUE; }
+
+OWN(cuMemAddressReserve, CUdeviceptr *p, size_t size, size_t alignment, CUdeviceptr where, unsigned long long flags)
+{
+	(void)size, (void)alignment, (void)where, (void)flags;
+	*p = 0x10000000000;
+	return SUCCESS;
+}
+
 OWN(cuMemGetInfo_v2, size_t *free, size_t *total)
 {
 	if (!device)

@@ -4,7 +4,8 @@ FORM is how it comes by a function: `dlsym` by the library's name (LD_LIBRARY_PA
 cuGetProcAddress, `path` by the library's absolute path. Each line is `take HOW BYTES`, `give HOW
 NUMBER`, `map NUMBER BYTES`, `unmap NUMBER`, `retain NUMBER`, `reset`, `threads COUNT BYTES`,
 `fork BYTES`, `signals PID`,
-`pairs COUNT BYTES` or `many COUNT BYTES`; each answer is one line: a number, or
+`pairs COUNT BYTES`, `many COUNT BYTES`, `churn COUNT BYTES`,
+`linger`, `free`, `total` or `close`; each answer is one line: a number, or
 `error CODE`.
 """
 
@@ -83,6 +84,21 @@ def fork(size: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def close() -> int:
+    """Close what it did not open, as programs that become daemons do."""
+    os.closerange(3, 1000)
+    return 0
+
+
+def linger() -> int:
+    """A child that does nothing; its pid."""
+    child = os.fork()
+    if not child:
+        os.closerange(0, 3)
+        signal.pause()
+    return child
+
+
 def signals(pid: int) -> int:
     """Send SIGCONT for ever: this line has no answer."""
     print(os.getpid(), flush=True)
@@ -99,6 +115,32 @@ def pairs(count: int, size: int) -> int:
         one(at, amount)
         other(number)
     return time.perf_counter_ns() - begun
+
+
+def info(which: int) -> int:
+    """Of cuMemGetInfo: what is free, or what there is."""
+    both = (c_size_t * 2)()
+    code = function("cuMemGetInfo_v2")(byref(both), byref(both, ctypes.sizeof(c_size_t)))
+    return -code if code else both[which]
+
+
+def churn(count: int, size: int) -> int:
+    """Threads take and give so often; how many times one got it."""
+    got: list[int] = []
+
+    def turn() -> None:
+        for _ in range(count):
+            number = take("cuMemAlloc_v2", size)
+            if number > 0:
+                got.append(number)
+                LIB.cuMemFree_v2(c_uint64(number))
+
+    those = [threading.Thread(target=turn) for _ in range(4)]
+    for one in those:
+        one.start()
+    for one in those:
+        one.join()
+    return len(got)
 
 
 def many(count: int, size: int) -> int:
@@ -133,6 +175,11 @@ def main() -> None:
                 "signals": signals,
                 "pairs": pairs,
                 "many": many,
+                "churn": churn,
+                "linger": linger,
+                "close": close,
+                "free": lambda: info(0),
+                "total": lambda: info(1),
             }
             answer = doing[what](*map(int, words))
         print(f"error {-answer}" if answer < 0 else answer, flush=True)

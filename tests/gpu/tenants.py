@@ -29,9 +29,13 @@ class Device:
     def peak(self) -> int:
         return int(_STATE.unpack(self._path.read_bytes())[2])
 
+    @property
+    def env(self) -> dict[str, str]:
+        return {"FAKE_CUDA": str(self._path)}
+
     def tenant(self, leaf: CgroupDir, form: str = "dlsym", library: Path = LIBRARY) -> "Tenant":
         """Start one in a cgroup."""
-        env = {**os.environ, "FAKE_CUDA": str(self._path), "LD_LIBRARY_PATH": str(library.parent)}
+        env = {**os.environ, **self.env, "LD_LIBRARY_PATH": str(library.parent)}
         words = ["sh", "-c", ENTER, str(leaf.path), sys.executable, str(_TENANT), form]
         return Tenant(
             subprocess.Popen(

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from agentcg.control.main import main
 from agentcg.gpu import device_gate, libcuda
+from agentcg.gpu.shim import Shim
 from agentcg.gpu.watchdog import Watchdog
 from agentcg.kernel.bpffs import Pins
+from tests.gpu.shimmed import SHIM
 from tests.gpu.tenants import LIBRARY
 from tests.root.gpu import GPU
 
@@ -31,5 +33,6 @@ if __name__ == "__main__":
     libcuda.installed.__defaults__ = (host,)
     device_gate.nvidia_majors.__defaults__ = (host / "devices",)
     Pins.__init__.__defaults__ = (host / "bpf/agentcg",)
+    Shim.__init__.__defaults__ = (SHIM,)
     Watchdog.__init__.__defaults__ = (lambda: True,)
     main()

@@ -14,6 +14,7 @@ import pytest
 from agentcg.kernel.cgroupfs import CgroupDir
 from tests.gpu import tenants
 from tests.gpu.nvml import GIB, Driver, inherited
+from tests.gpu.shimmed import SHIM
 from tests.root import daemon as daemons
 from tests.root import gpu_daemon as fake
 from tests.root.bpf import pins_in
@@ -70,7 +71,7 @@ def host(
         (guard,) = request.param["guards"]
         reason = daemon.ask("GET", "/v1/gpu").json()["guards"][guard]
         if reason:
-            assert guard != "nvml", reason
+            assert guard not in {"nvml", "shim"}, reason
             pytest.skip(reason)  # no BPF, as on some machines
         daemon.open()
         yield daemon
@@ -183,6 +184,34 @@ def test_who_stays_over_its_lease_is_killed_and_told(
     outcome = call.outcome()
     assert (outcome["cause"], call.tenant.process.wait(30)) == ("gpu", -signal.SIGKILL)
     assert "beyond the 2 GiB that it was granted while it used 3 GiB" in outcome["advice"]
+
+
+@by("shim")
+def test_a_program_that_loads_the_shim_is_refused_what_is_over_its_lease(
+    host: Daemon, start: Start, tmp_path: Path
+) -> None:
+    folder = daemons.RUN / "agent/gpu"
+    words = ("env", f"LD_LIBRARY_PATH={SHIM}", sys.executable, TENANT, "dlsym", "")
+    call = start("--gpu=1GiB", words=words)
+    grant = host.call(call.id)["grant"]
+    assert grant["env"]["AGENTCG_GPU_LEASE"] == str(folder / call.id)
+    assert "in programs that load it" in grant["enforced"]["gpu"]
+    assert call.lease["guard"] == "shim"
+    # 512 MiB are charged for the context.
+    assert call.tenant.does("total") == str(GIB)
+    assert call.tenant.does(f"take cuMemAlloc_v2 {513 * MIB}") == "error 2"
+    assert call.tenant.does(f"take cuMemAlloc_v2 {512 * MIB}").isdigit()
+    assert call.change("2GiB") == 200
+    assert call.tenant.does(f"take cuMemAlloc_v2 {513 * MIB}").isdigit()
+    _again(host)
+    assert call.tenant.does(f"take cuMemAlloc_v2 {512 * MIB}") == "error 2"
+    assert call.change("3GiB") == 200
+    assert call.tenant.does(f"take cuMemAlloc_v2 {512 * MIB}").isdigit()
+    call.tenant.process.communicate(timeout=30)
+    assert call.outcome()["exit_code"] == 0
+    until(lambda: not (folder / call.id).exists(), "what it was told to be removed")
+    shared = Path("/dev/shm")
+    assert not list(shared.glob(f"agentcg-gpu-{call.id}-*"))
 
 
 @by("device")

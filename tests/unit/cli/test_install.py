@@ -15,6 +15,11 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = tmp_path / "acg"
     made.write_text("one")
     monkeypatch.setattr(install, "native", lambda: made)
+    shim = tmp_path / "shim"
+    shim.mkdir()
+    for name in ("libcuda.so.1", "libagentcg-cuda.so"):
+        (shim / name).write_text(name)
+    monkeypatch.setattr(install, "shim", lambda: shim)
     return made
 
 
@@ -26,6 +31,7 @@ def test_every_file_is_there_and_no_placeholder_is_left(client: Path, tmp_path: 
         assert path.exists()
         assert "@ACG@" not in path.read_text()
         assert "@BIN@" not in path.read_text()
+    assert (where.shim / "libcuda.so").read_text() == "libcuda.so.1"
     service = (where.units / "agentcg.service").read_text()
     assert "/agentcgd\n" in service
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,13 +164,20 @@ def test_what_outlives_the_daemon_is_taken_away_first() -> None:
     for kind, one in guards.items():
         one.close = partial(order.append, kind)
     Ladder(guards, tuple(GuardKind)).close()
-    assert order == [GuardKind.DEVICE, GuardKind.UPROBE, GuardKind.NVML, GuardKind.DRIVER]
+    assert order == [
+        GuardKind.DEVICE,
+        GuardKind.UPROBE,
+        GuardKind.NVML,
+        GuardKind.SHIM,
+        GuardKind.DRIVER,
+    ]
 
 
-def test_beside_an_engine_that_cannot_be_asked_nothing_is_leased(core: Core) -> None:
+def test_beside_an_engine_that_cannot_be_asked_nothing_is_leased(
+    core: Core, tmp_path: Path
+) -> None:
     engine = GpuEngine(kind="kvcached", name="x", poke="http://elsewhere:1")
-    found = gpu_host.find(
-        Gpu(enabled=True, engine=engine, imaginary=GIB), core.root, core.root, core.now, print
-    )
+    settings = Gpu(enabled=True, engine=engine, imaginary=GIB)
+    found = gpu_host.find(settings, core.root, core.root, core.now, print, shared=tmp_path)
     with pytest.raises(UnsupportedError, match=r"gpu\.engine: "):
         found.device.read()

@@ -13,7 +13,7 @@ from agentcg.settings_parts import Gpu
 from tests.unit.gpu.leases import lease
 
 ALL = tuple(GuardKind)
-NONE, NVML, DEVICE, UPROBE, DRIVER = ALL
+NONE, SHIM, NVML, DEVICE, UPROBE, DRIVER = ALL
 
 
 @dataclass
@@ -57,6 +57,14 @@ def test_the_strongest_first_each_beside_the_watchdog_and_the_gate() -> None:
     assert one.strongest is DRIVER
 
 
+def test_the_shim_stands_beside_each_and_alone_before_nothing() -> None:
+    one = ladder(SHIM, NVML, DEVICE, DRIVER)
+    beside = [[DRIVER, NVML, SHIM, DEVICE], [NVML, SHIM, DEVICE], [SHIM, DEVICE]]
+    assert parts(one) == beside
+    assert parts(ladder(SHIM)) == [[SHIM]]
+    assert ladder(SHIM).strongest is SHIM
+
+
 def test_the_gate_alone_and_nothing() -> None:
     assert [rung.kind for rung in ladder(DEVICE).guards(lease())] == [DEVICE]
     assert ladder().guards(lease()) == []
@@ -81,8 +89,8 @@ def test_what_is_not_allowed_is_not_tried() -> None:
     assert "gpu.guards" in Ladder({DRIVER: tried}, (NVML,)).reasons[DRIVER]
 
 
-def test_probes_in_everybodys_libcuda_are_asked_for_by_hand() -> None:
-    assert set(ALL) - set(Gpu().guards) == {UPROBE}
+def test_what_is_put_into_programs_is_asked_for_by_hand() -> None:
+    assert set(ALL) - set(Gpu().guards) == {SHIM, UPROBE}
 
 
 def test_the_gate_opens_last_and_closes_first() -> None:

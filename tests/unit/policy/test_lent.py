@@ -1,6 +1,7 @@
 """What a grant says of GPU memory."""
 
 from dataclasses import replace
+from pathlib import PurePath
 
 import pytest
 
@@ -30,6 +31,13 @@ def test_who_has_a_lease_sees_that_gpu_alone() -> None:
 def test_each_guard_says_how_it_holds(guard: GuardKind) -> None:
     part = lent.leased(replace(GRANTED, guard=guard))
     assert holds(part.enforced) is (guard is not GuardKind.NONE)
+
+
+def test_programs_are_told_where_the_shim_finds_their_lease() -> None:
+    part = lent.leased(GRANTED, PurePath("/run/agentcg/agent/gpu"))
+    assert part.env["AGENTCG_GPU_LEASE"] == "/run/agentcg/agent/gpu/c"
+    queued = replace(GRANTED, state=LeaseState.QUEUED)
+    assert "AGENTCG_GPU_LEASE" not in lent.leased(queued, PurePath("/run")).env
 
 
 def test_less_than_asked_is_said() -> None:

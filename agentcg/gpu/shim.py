@@ -1,0 +1,115 @@
+"""Guard by a library that stands before libcuda in programs that load it (daemon/shim).
+
+To them an allocation beyond the lease fails as on a smaller GPU, and the lease is all the memory
+there is. It binds nobody who does not want it, so the others stand beside it. The folder, which
+agents read, has a file for each call, that says what its leases have together. The account is the
+call's own, in /dev/shm; the daemon does not read it.
+"""
+
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from agentcg import native
+from agentcg.errors import AgentcgError, UnavailableError
+from agentcg.kernel.cgroupfs import CgroupDir
+from agentcg.model.gpu import GuardKind, Lease, LeaseId
+from agentcg.model.ids import CallId
+
+LIBRARY = "libcuda.so.1"
+_ACCOUNTS = Path("/dev/shm")  # noqa: S108 - where daemon/shim/slots.c has them
+_ACCOUNT = "agentcg-gpu-"
+_LOCK = struct.Struct("hhqqi4x")  # struct flock
+# A function of the driver's that the shim does not have: it is found behind it, or not.
+_TRY = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).cuDevicePrimaryCtxReset_v2"
+_WITHIN = 20.0
+
+
+class Shim:
+    """A GpuGuard."""
+
+    kind = GuardKind.SHIM
+
+    def __init__(self, folder: Path, context: int, libraries: Path | None = None) -> None:
+        """`context`: bytes that are charged to each process, beside what it allocates."""
+        self.folder = folder
+        self._context = context
+        self._libraries = libraries
+        self._leases: dict[CallId, dict[LeaseId, int]] = {}
+        self._over: dict[CallId, Path] = {}  # and their leaves
+
+    def probe(self) -> str | None:
+        """Load it, and clear away what an earlier daemon left."""
+        try:
+            library = (self._libraries or native.shim()) / LIBRARY
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            self.folder.chmod(0o755)
+            _sweep("")
+            words = [sys.executable, "-I", "-c", _TRY, str(library)]
+            done = subprocess.run(  # noqa: S603 - our own words
+                words, capture_output=True, timeout=_WITHIN, check=False
+            )
+        except (AgentcgError, OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        if done.returncode == 0:
+            return None
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        if "undefined symbol" in said:
+            return f"no {LIBRARY} is behind it: install the NVIDIA driver"
+        return f"{library} cannot be loaded: {said}"
+
+    def hold(self, lease: Lease, leaf: CgroupDir) -> None:
+        """Programs of the call that ask from now on have so much; again when the bytes change."""
+        del leaf
+        self._over.pop(lease.call, None)
+        self._leases.setdefault(lease.call, {})[lease.id] = lease.bytes
+        self._write(lease.call)
+
+    def release(self, lease: Lease, leaf: CgroupDir) -> None:
+        """What still runs in the leaf has nothing from now on; with the leaf the file goes."""
+        left = self._leases.get(lease.call, {})
+        left.pop(lease.id, None)
+        if not left:
+            self._leases.pop(lease.call, None)
+            self._over[lease.call] = leaf.path
+        if leaf.path.exists():
+            self._write(lease.call)
+        for call in [one for one, path in self._over.items() if not path.exists()]:
+            del self._over[call]
+            (self.folder / call).unlink(missing_ok=True)
+            _sweep(call)
+
+    def close(self) -> None:
+        """Tell nobody any more; programs go on with what they were told last."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write(self, call: CallId) -> None:
+        path = self.folder / call
+        fresh = path.with_suffix(".new")
+        try:
+            fresh.write_text(f"{sum(self._leases.get(call, {}).values())} {self._context}\n")
+            fresh.chmod(0o644)
+            fresh.replace(path)
+        except OSError as error:
+            raise UnavailableError(f"{path}: {error.strerror}: call {call} is not told") from error
+
+
+def _sweep(call: str) -> None:
+    """Remove accounts, of one call or all, that no process has a slot in."""
+    for path in _ACCOUNTS.glob(f"{_ACCOUNT}{call}-*" if call else f"{_ACCOUNT}*"):
+        # An agent may have put anything there.
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                asked = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+                kind, *_ = _LOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))
+            finally:
+                os.close(fd)
+            if kind == fcntl.F_UNLCK:
+                path.unlink()

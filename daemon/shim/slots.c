@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The account of a call: a file in /dev/shm, of the user who runs it. A process has a slot there, with its
+ * bytes, and a lock on the slot's byte for as long as it lives: who is killed charges nobody, and pids,
+ * which differ between namespaces, are not asked. Byte 0 is locked by who adds up.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/stat.h>
+
+#include "slots.h"
+
+enum { SLOTS = 1024, SIZE = SLOTS * 8, TRIES = 3, FIRST = 64 };
+
+struct file { uint64_t inode; uint32_t major, minor; };
+
+static char path[256];
+static int account = -1;
+static struct file which;
+static _Atomic uint64_t *slots;
+static int own = -1;
+
+/* By the system call: glibc before 2.33 has no fstat(). Who has been unlinked is of nobody. */
+static bool about(int fd, struct file *file, bool *ours)
+{
+	struct statx s;
+
+	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &s))
+		return false;
+	*file = (struct file){ s.stx_ino, s.stx_dev_major, s.stx_dev_minor };
+	*ours = (s.stx_mode & 0170777) == 0100600 && s.stx_uid == geteuid() && s.stx_nlink == 1;
+	return true;
+}
+
+/* Programs close descriptors that they do not know: what is there now may be another file. */
+static bool is_open(bool *ours)
+{
+	struct file file;
+
+	return account >= 0 && about(account, &file, ours) && file.inode == which.inode &&
+	       file.major == which.major && file.minor == which.minor;
+}
+
+static int locked(int command, short kind, off_t byte)
+{
+	struct flock what = { .l_type = kind, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	int result;
+
+	do
+		result = fcntl(account, command, &what);
+	while (result && errno == EINTR);
+	return result ? -1 : what.l_type;
+}
+
+void slots_detach(void)
+{
+	bool ours;
+
+	if (is_open(&ours))
+		close(account);
+	if (slots)
+		munmap((void *)slots, SIZE);
+	account = -1;
+	slots = NULL;
+	own = -1;
+}
+
+/* A file of our own, with its pages: what lacks room later would be a SIGBUS. */
+static bool open_file(void)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	bool ours;
+
+	if (fd < 0)
+		return false;
+	/* Not where a program that closed its standard output would write to it. */
+	account = fcntl(fd, F_DUPFD_CLOEXEC, FIRST);
+	close(fd);
+	if (account < 0)
+		return false;
+	if (about(account, &which, &ours) && ours && !posix_fallocate(account, 0, SIZE))
+		return true;
+	close(account);
+	account = -1;
+	return false;
+}
+
+static bool open_account(uint64_t used)
+{
+	void *map;
+	bool ours;
+
+	if (!open_file())
+		return false;
+	map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, account, 0);
+	if (map == MAP_FAILED)
+		return false;
+	slots = map;
+	for (own = 0; own < SLOTS; own++)
+		if (locked(F_OFD_SETLK, F_WRLCK, own + 1) >= 0)
+			break;
+	if (own == SLOTS || locked(F_OFD_SETLKW, F_WRLCK, 0) < 0)
+		return false;
+	slots[own] = used;
+	locked(F_OFD_SETLK, F_UNLCK, 0);
+	/* The daemon removes a file that nobody has a lock on. */
+	return about(account, &which, &ours) && ours;
+}
+
+bool slots_attach(uint64_t used)
+{
+	bool ours;
+
+	if (slots && is_open(&ours) && ours)
+		return true;
+	for (int n = 0; n < TRIES; n++) {
+		slots_detach();
+		if (open_account(used))
+			return true;
+	}
+	slots_detach();
+	return false;
+}
+
+uint64_t slots_sum(bool sure)
+{
+	uint64_t all = 0;
+
+	for (int n = 0; n < SLOTS; n++) {
+		uint64_t one = slots[n];
+
+		if (one && n != own && sure && locked(F_OFD_GETLK, F_WRLCK, n + 1) == F_UNLCK)
+			slots[n] = one = 0;
+		all = one > UINT64_MAX - all ? UINT64_MAX : all + one;
+	}
+	return all;
+}
+
+bool slots_lock(void)
+{
+	return locked(F_OFD_SETLKW, F_WRLCK, 0) >= 0;
+}
+
+void slots_unlock(void)
+{
+	locked(F_OFD_SETLK, F_UNLCK, 0);
+}
+
+void slots_publish(uint64_t used)
+{
+	if (slots)
+		slots[own] = used;
+}
+
+void slots_begin(const char *name)
+{
+	snprintf(path, sizeof(path), "/dev/shm/agentcg-gpu-%s-%u", name, geteuid());
+}

@@ -1,0 +1,121 @@
+"""What the daemon puts before libcuda, and tells programs there."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agentcg.errors import UnavailableError
+from agentcg.gpu import shim
+from agentcg.gpu.shim import Shim
+from agentcg.native import shim as shipped
+from tests.gpu.shimmed import SHIM, Leased, leased
+from tests.unit.gpu.leases import lease
+
+CALL = lease().call
+
+
+@pytest.fixture
+def guard(tmp_path: Path) -> Shim:
+    one = Shim(tmp_path / "agent/gpu", context=7, libraries=SHIM)
+    assert one.probe() is None
+    return one
+
+
+@pytest.fixture
+def leaf(tmp_path: Path) -> Any:
+    path = tmp_path / "leaf"
+    path.mkdir()
+    return SimpleNamespace(path=path)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Leased]:
+    with leased(tmp_path, 100) as one:
+        yield one
+
+
+def said(guard: Shim) -> str:
+    return (guard.folder / CALL).read_text()
+
+
+def test_where_no_driver_is_it_does_not_work_and_says_so(tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(SHIM / "libcuda.so.1", alone)
+    shutil.copy(SHIM / "libcuda.so.1", alone / "libagentcg-cuda.so")
+    reason = Shim(tmp_path / "gpu", 0, alone).probe()
+    assert reason == "no libcuda.so.1 is behind it: install the NVIDIA driver"
+
+
+def test_what_is_no_library_is_told(tmp_path: Path) -> None:
+    (tmp_path / "libcuda.so.1").write_text("none")
+    reason = str(Shim(tmp_path / "gpu", 0, tmp_path).probe())
+    assert reason.startswith(f"{tmp_path}/libcuda.so.1 cannot be loaded: ")
+    assert "file too short" in reason
+    assert shipped().is_dir()
+
+
+def test_a_calls_leases_add_up_and_change(guard: Shim, leaf: Any) -> None:
+    guard.hold(lease(memory=100), leaf)
+    assert said(guard) == "100 7\n"
+    guard.hold(lease("g-2", memory=50), leaf)
+    guard.hold(lease(memory=30), leaf)
+    assert said(guard) == "80 7\n"
+    assert (guard.folder / CALL).stat().st_mode & 0o777 == 0o644
+    guard.release(lease(), leaf)
+    assert said(guard) == "50 7\n"
+
+
+def test_what_outlives_its_lease_has_nothing_until_its_leaf_has_gone(
+    guard: Shim, leaf: Any
+) -> None:
+    guard.hold(lease(), leaf)
+    guard.release(lease(), leaf)
+    assert said(guard) == "0 7\n"
+    guard.hold(lease(memory=9), leaf)
+    assert said(guard) == "9 7\n"
+    guard.release(lease(), leaf)
+    leaf.path.rmdir()
+    guard.release(lease(), leaf)
+    assert list(guard.folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told(guard: Shim, leaf: Any) -> None:
+    shutil.rmtree(guard.folder)
+    with pytest.raises(UnavailableError, match="call c-1 is not told"):
+        guard.hold(lease(), leaf)
+
+
+def test_an_account_goes_when_nobody_is_charged_there(guard: Shim, program: Leased) -> None:
+    with program.tenant() as tenant:
+        assert tenant.does("take cuMemAlloc_v2 1") == "error 2"
+        assert len(program.accounts) == 1
+        shim._sweep(program.path.name)
+        assert len(program.accounts) == 1
+        assert tenant.does("free") == "100"
+    shim._sweep(program.path.name)
+    assert program.accounts == []
+
+
+def test_what_an_agent_puts_in_an_accounts_place_harms_nobody(tmp_path: Path) -> None:
+    name = f"c-{os.getpid()}"
+    folder, fifo, link = (Path(f"/dev/shm/agentcg-gpu-{name}-{n}") for n in range(3))
+    (tmp_path / "kept").touch()
+    folder.mkdir()
+    os.mkfifo(fifo)
+    link.symlink_to(tmp_path / "kept")
+    shim._sweep(name)
+    assert (tmp_path / "kept").exists()
+    folder.rmdir()
+    fifo.unlink(missing_ok=True)
+    link.unlink()
+
+
+def test_the_end_takes_it_away(guard: Shim) -> None:
+    guard.close()
+    assert not guard.folder.exists()
