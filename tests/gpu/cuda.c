@@ -188,6 +188,15 @@ OWN(cuMemUnmap, CUdeviceptr p, size_t size)
 	return SUCCESS;
 }
 
+/* Only whether there is memory at its first byte. */
+OWN(cuMemsetD8_v2, CUdeviceptr p, unsigned char value, size_t size)
+{
+	struct block *map = find(p);
+
+	(void)value, (void)size;
+	return map && map->owner ? SUCCESS : INVALID_VALUE;
+}
+
 OWN(cuMemRetainAllocationHandle, CUmemGenericAllocationHandle *h, void *p)
 {
 	struct block *map = find((uint64_t)p), *block = map ? find(map->owner) : NULL;
@@ -213,6 +222,7 @@ OWN(cuDevicePrimaryCtxReset_v2, int one)
 OWN(cuDeviceGet, int *one, int number) { *one = number; return number ? INVALID_VALUE : SUCCESS; }
 OWN(cuDevicePrimaryCtxRetain, void **context, int one) { (void)one; *context = blocks; return SUCCESS; }
 OWN(cuCtxSetCurrent, void *context) { return context == blocks ? SUCCESS : INVALID_VALUE; }
+OWN(cuCtxSynchronize, void) { return SUCCESS; }
 OWN(cuMemSetAccess, CUdeviceptr p, size_t size, const void *who, size_t count) { (void)size, (void)who; return p && count ? SUCCESS : INVALID_VALUE; }
 
 OWN(cuMemAddressReserve, CUdeviceptr *p, size_t size, size_t alignment, CUdeviceptr where, unsigned long long flags)

@@ -35,6 +35,7 @@ from tests.gpu.takers import (
 
 POOL, PART = 4 << 30, 1 << 30
 GIB = 1 << 30
+REST = 2.0  # seconds in which nothing else goes on
 
 
 def uprobe(nvml: Nvml, root: CgroupDir, gpu: str) -> Iterator[str]:
@@ -95,16 +96,36 @@ def shim(gpu: str, libraries: Path | None = None) -> Iterator[str]:
 
 
 def pool(nvml: Nvml, gpu: str) -> Iterator[str]:
-    """How soon an engine's cache of mapped memory makes room: what a lease waits for."""
+    """How soon an engine's cache of mapped memory makes room, and what its requests feel of it."""
     with taker(gpu, "pool.py") as process:
         tell(process, "ready")
         yield f"mapped {_rate(process, 'map', POOL)}"
+        yield f"requests by themselves: {_requests(process, REST)}"
         before, begun = _free(nvml, gpu), time.monotonic()
         given = _rate(process, "give", PART)
         until(lambda: _free(nvml, gpu) >= before + PART * 9 // 10)
         took = (time.monotonic() - begun) * 1000
         yield f"gave back {given}; NVML tells it free {took:.0f} ms after it was asked"
+        yield f"requests meanwhile: {_requests(process)}"
+        with taker(gpu) as tenant:
+            tell(tenant, "ready")
+            allocate(tenant, PART)
+        yield f"requests beside who has it: {_requests(process)}"
         yield f"mapped again {_rate(process, 'map', PART)}"
+        yield f"requests meanwhile: {_requests(process)}"
+
+
+def _requests(process: Process, rest: float = 0.0) -> str:
+    """Of those since it was asked last, and of so many seconds more."""
+    time.sleep(rest)
+    if process.poll() is not None:
+        raise UnavailableError("the engine's requests failed: see its words above")
+    ask(process, "requests")
+    said = answer(process).split()
+    if not said:
+        raise UnavailableError("the engine tells nothing of its requests: see its words above")
+    count, *parts = said
+    return f"{count}, P50 {parts[0]} ms, P99 {parts[1]} ms" if parts else count
 
 
 def _rate(process: Process, what: str, size: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agentcg.errors import UnavailableError
 from agentcg.kernel.nvml import Nvml
 from tests.gpu import check, trying
 from tests.gpu.nvml import GIB, LIBRARY, ONE, STATE, Driver
@@ -44,6 +45,8 @@ def test_a_cache_that_makes_room_is_timed(device: Device, driver: Driver, nvml: 
     lines = trying.pool(nvml, ONE)
     assert re.fullmatch(r"mapped 4 GiB at [0-9.]+ GiB/s", next(lines))
     assert device.used == trying.POOL
+    requests = r"P50 [0-9.]+ ms, P99 [0-9.]+ ms"
+    assert re.fullmatch(rf"requests by themselves: \d+, {requests}", next(lines))
 
     def freed() -> None:
         until(lambda: device.used == trying.POOL - trying.PART, "the cache to make room")
@@ -53,9 +56,21 @@ def test_a_cache_that_makes_room_is_timed(device: Device, driver: Driver, nvml: 
     thread.start()
     assert re.fullmatch(r"gave back 1 GiB at .*; NVML tells it free \d+ ms .*", next(lines))
     thread.join()
+    assert next(lines).startswith("requests meanwhile: ")
+    assert re.fullmatch(rf"requests beside who has it: \d+, {requests}", next(lines))
     assert next(lines).startswith("mapped again 1 GiB")
+    assert next(lines).startswith("requests meanwhile: ")
     assert list(lines) == []
-    assert device.used == trying.POOL
+    assert device.used == trying.POOL + trying.PART  # a killed tenant's, here, stays counted
+
+
+@pytest.mark.usefixtures("device")
+def test_requests_that_fail_are_told(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trying, "POOL", 0)
+    lines = trying.pool(nvml, ONE)
+    next(lines)
+    with pytest.raises(UnavailableError, match="requests failed"):
+        next(lines)
 
 
 def test_without_a_gpu() -> None:
