@@ -6,9 +6,11 @@
  * only queues task work, which the thread runs at its return to user mode, where it holds none. There
  * it preempts itself, and the scheduler (sched_ext/) puts it on a park queue instead of a run queue.
  *
- * Quanta. A delay is parked in quanta of 50 ms. Only between them can a freeze, a stop or a signal
- * act (a parked task is runnable, not sleeping). Between two quanta the task does not run user code:
- * the callback queues the next one itself. As a task work may not queue itself, two maps take turns.
+ * Quanta. A delay is parked in quanta of 200 ms. Only between them can a stop, a signal or a new affinity
+ * act (a parked task is runnable, not sleeping); SIGKILL, a freeze and room that is there again end one.
+ * Each end costs a turn of the task on its CPU, which others wait for: not too short. Between two quanta
+ * the task does not run user code: the callback queues the next one itself. As a task work may not
+ * queue itself, two maps take turns.
  *
  * Reasons. The governor holds threads for memory, the scheduler for cpu.max; both include this file and
  * share its maps, and each has the callbacks of the holds that it began. An object that includes this
@@ -20,7 +22,7 @@
 
 #include "maps.h"
 
-#define QUANTUM (50 * 1000000ull)
+#define QUANTUM (200 * 1000000ull)
 #define SLOTS 16384 /* the daemon makes it what the pool's limit of processes is */
 
 extern int bpf_task_work_schedule_resume(struct task_struct *task, struct bpf_task_work *work,

@@ -45,7 +45,7 @@
  * - One queue for all CPUs: made for hosts of some tens of CPUs, not hundreds. Up to 1024 CPUs.
  * - Nice values: tasks of one cgroup are served in turn.
  * - A quota is left by up to a tick for each CPU, and that is a debt to the next period. A
- *   thread that gets signals all the time runs up to a tick for each 50 ms that it is held.
+ *   thread that gets signals all the time runs up to a tick for each 200 ms that it is held.
  * - In partial mode tasks of one cgroup may be of both classes: each has the whole of its quota.
  * - Above 4096 threads held in one cgroup the others go on; what they use is a debt to the rest.
  */

@@ -26,7 +26,7 @@ RECLAIM_AFTER = 2.0
 KILL_AFTER = 10.0
 APART = 0.5  # between two looks
 # Of a core: a call that used less since it was last looked at does nothing that would make room. As
-# much again for each thread that is held up, which looks every 50 ms whether it still is.
+# much again for each thread that is held up, which looks every 200 ms whether it still is.
 IDLE = 0.05
 
 

@@ -12,8 +12,9 @@
  * the kernel takes them back for somebody else. The file is sparse, so no disk is waited for.
  *
  * `toucher own LOG` notes in LOG how long every batch of 256 KiB took, which is what the kernel
- * charges at once; not those of the first point, which stands for what was there before. LOG is a file that is there, large enough and filled with zeros: it is mapped, so
- * that what was noted outlives a SIGKILL. See struct log.
+ * charges at once, and how fast its CPU was just before and after; not those of the first point,
+ * which stands for what was there before. LOG is a file that is there, large enough and filled
+ * with zeros: it is mapped, so that what was noted outlives a SIGKILL. See struct log.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -30,6 +31,7 @@
 #define BATCH (64 * PAGE)
 #define HELD_MAX 65536
 #define TICK_MS 50
+#define STEPS 5000 /* of arithmetic: microseconds */
 
 struct point {
 	long at;
@@ -37,13 +39,15 @@ struct point {
 	long cpu;
 };
 
-/* In nanoseconds; `at` is CLOCK_MONOTONIC at the batch's begin, `done` of the schedule. */
+/* In nanoseconds; `at` is CLOCK_MONOTONIC at the batch's begin, `done` of the schedule, `pace` what
+ * STEPS took before or after it, whichever was longer. */
 struct log {
 	uint64_t count;
 	uint64_t done;
 	struct {
 		uint64_t at;
 		uint64_t took;
+		uint64_t pace;
 	} batch[];
 };
 
@@ -87,20 +91,43 @@ static void open_log(const char *name)
 	room = ((size_t)st.st_size - sizeof(*notes)) / sizeof(notes->batch[0]);
 }
 
+static uint64_t steps(void)
+{
+	uint64_t begin = clock_ns();
+	unsigned x = 1;
+
+	for (unsigned i = 0; i < STEPS; i++) {
+		x = x * 3 + i;
+		__asm__ volatile("" : "+r"(x));
+	}
+	return clock_ns() - begin;
+}
+
+/* How fast this CPU is now: of a shared host it may have half a core. One of two may be interrupted. */
+static uint64_t pace(void)
+{
+	uint64_t one = steps(), other = steps();
+
+	return one < other ? one : other;
+}
+
 static void touch(volatile char *batch)
 {
-	uint64_t begin = notes ? clock_ns() : 0;
+	uint64_t before = notes ? pace() : 0, begin = notes ? clock_ns() : 0, took, after;
 
 	for (long i = 0; i < BATCH; i += PAGE)
 		batch[i] = 1;
 	if (!notes)
 		return;
+	took = clock_ns() - begin;
+	after = pace();
 	if (!room--) {
 		fputs("toucher: the log is full\n", stderr);
 		exit(1);
 	}
 	notes->batch[notes->count].at = begin;
-	notes->batch[notes->count].took = clock_ns() - begin;
+	notes->batch[notes->count].took = took;
+	notes->batch[notes->count].pace = before > after ? before : after;
 	notes->count++;
 }
 

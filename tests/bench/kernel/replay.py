@@ -57,11 +57,11 @@ class _Run:
         """Seconds of its schedule that are behind it."""
         return float(struct.unpack_from("<Q", self.log, 8)[0]) / 1e9
 
-    def batches(self) -> list[tuple[float, float]]:
-        """When each was begun, and the seconds that it took."""
+    def batches(self) -> list[tuple[float, int, int]]:
+        """When each was begun (s), what it took and what arithmetic took beside it (ns)."""
         (count,) = struct.unpack_from("<Q", self.log)
-        pairs = struct.iter_unpack("<QQ", self.log[16 : 16 + 16 * count])
-        return [(at / 1e9, took / 1e9) for at, took in pairs]
+        found = struct.iter_unpack("<QQQ", self.log[16 : 16 + 24 * count])
+        return [(at / 1e9, took, pace) for at, took, pace in found]
 
 
 @dataclass
@@ -85,7 +85,7 @@ class _Watch:
     def tight(self, run: _Run, size: int) -> float:
         """The part of a tenant's batches charged with a full pool, until a kill made room."""
         first = min((one.ended for one in self.runs if one.state == "killed"), default=math.inf)
-        above = [self._then(at) > _FULL * size for at, _ in run.batches() if at < first]
+        above = [self._then(at) > _FULL * size for at, _, _ in run.batches() if at < first]
         return sum(above) / max(1, len(above))
 
     def _then(self, at: float) -> float:
@@ -122,7 +122,8 @@ def replay(arm: str, scenario: Scenario) -> dict[str, Any]:
             "most": round(max(watch.used) / MIB, 1),
             "tight": round(watch.tight(runs[0], scenario.pool * MIB), 3),
             "tenants": [_row(run, begin) for run in runs],
-            "batches_us": [round(took * 1e6) for _, took in runs[0].batches()],
+            "batches_us": [round(took / 1e3) for _, took, _ in runs[0].batches()],
+            "paces_ns": [pace for _, _, pace in runs[0].batches()],
             "curve": watch.curve,
         }
 

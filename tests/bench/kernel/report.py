@@ -24,24 +24,30 @@ def main() -> None:
     seeds = stats.counted(rows)
     if not seeds:
         raise SystemExit("no run counts: without control the high tenant met no full pool")
-    arms = {name: found for name in ARMS if (found := stats.arm(rows, name, seeds))}
+    arms, steady = _arms(rows, seeds), _arms(stats.steady(rows), seeds)
     drawn = len({row["seed"] for row in rows})
     print(f"{len(seeds)} of {drawn} runs count.\n")
-    print(latencies(arms))
     print(outcomes(arms))
-    print("\n".join(verdicts(arms)))
-    (folder / "latency.svg").write_text(pictures.latency(arms), encoding="utf-8")
+    for words, found in (("All batches", arms), ("At full speed", steady)):
+        print(f"{words}:\n\n{latencies(found)}")
+        print("\n".join(verdicts(found)), end="\n\n")
+    (folder / "latency.svg").write_text(pictures.latency(steady), encoding="utf-8")
     (folder / "pool.svg").write_text(pictures.pool(arms, seeds[0]), encoding="utf-8")
+
+
+def _arms(rows: Sequence[Row], seeds: Sequence[int]) -> Arms:
+    return {name: found for name in ARMS if (found := stats.arm(rows, name, seeds))}
 
 
 def latencies(arms: Arms) -> str:
     """How long a batch of the high tenant took."""
     lines = []
     for name, rows in arms.items():
-        cells = [_interval(stats.latency(rows, part), ".2f") for part in (0.5, 0.95, 0.99)]
+        cells = [str(sum(len(row["batches_us"]) for row in rows.values()))]
+        cells += [_interval(stats.latency(rows, part), ".2f") for part in (0.5, 0.95, 0.99)]
         against = [_interval(stats.ratio(rows, arms[ALONE], part), ".2f") for part in (0.95, 0.99)]
         lines.append([name, str(len(rows)), *cells, *against])
-    head = ["arm", "runs", "P50 ms", "P95 ms", "P99 ms", "P95 / alone", "P99 / alone"]
+    head = ["arm", "runs", "batches", "P50 ms", "P95 ms", "P99 ms", "P95 / alone", "P99 / alone"]
     return _table(head, lines)
 
 

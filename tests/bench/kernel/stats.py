@@ -12,6 +12,7 @@ Row = Mapping[str, Any]
 RESAMPLES = 1000
 COUNTS = 0.2  # of the high tenant's batches, without control, have to meet a full pool
 GOAL = 1.2  # of what a batch takes alone, at P95
+STEADY = 1.2  # of what arithmetic takes on a CPU that the host lends in full
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,22 @@ class Interval:
 def counted(rows: Sequence[Row]) -> list[int]:
     """The seeds whose run puts the high tenant under pressure if nobody controls anything."""
     return sorted(r["seed"] for r in rows if r["arm"] == "none" and r["tight"] >= COUNTS)
+
+
+def steady(rows: Sequence[Row]) -> list[Row]:
+    """The rows with those batches alone that met a CPU at full speed, before and after.
+
+    A virtual CPU of a shared host has half a core from time to time, whoever runs in it. What that
+    makes of a batch is not an arm's doing, and arithmetic, which waits for no memory, tells it.
+    """
+    paces = sorted(pace for row in rows for pace in row["paces_ns"])
+    most = STEADY * quantile(paces, 0.05)
+    return [{**row, "batches_us": _below(row, most)} for row in rows]
+
+
+def _below(row: Row, most: float) -> list[int]:
+    both = zip(row["batches_us"], row["paces_ns"], strict=True)
+    return [took for took, pace in both if pace <= most]
 
 
 def arm(rows: Sequence[Row], name: str, seeds: Sequence[int]) -> dict[int, Row]:

@@ -19,6 +19,7 @@ def row(seed: int, arm: str, *tenants: dict[str, Any], batches: Any = (1000,)) -
     who = tenants or (tenant("high-a"), tenant("low-a"))
     curve = [[at / 2, *[40 * at] * len(who)] for at in range(6)]
     fields = {"pool": 640, "tight": 0.3, "batches_us": list(batches), "curve": curve}
+    fields["paces_ns"] = [100] * len(batches)
     return {"seed": seed, "arm": arm, "tenants": list(who), **fields}
 
 
@@ -60,6 +61,14 @@ def test_a_share_of_few_runs_is_not_certain() -> None:
 def test_a_run_without_pressure_does_not_count() -> None:
     rows = [row(0, "none"), {**row(1, "none"), "tight": 0.19}, row(1, "PSI loop")]
     assert stats.counted(rows) == [0]
+
+
+def test_a_batch_on_half_a_core_is_left_out() -> None:
+    slow = {**row(1, "x", batches=[200, 101, 102]), "paces_ns": [190, 119, 121]}
+    whole, part = stats.steady([row(0, "x", batches=[100] * 20), slow])
+    assert whole["batches_us"] == [100] * 20
+    assert part["batches_us"] == [101]
+    assert slow["batches_us"] == [200, 101, 102]
 
 
 def test_work_of_the_killed_is_lost() -> None:
