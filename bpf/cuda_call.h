@@ -15,6 +15,7 @@
 #define LOCATION 8	   /* of it in CUmemAllocationProp */
 #define PITCH 512	   /* what a row is rounded up to, as far as known before */
 #define PID_LEVELS 32
+#define TELL_EVERY 100000000 /* nanoseconds */
 
 enum what { TAKE = 1, TAKE_PITCH, TAKE_ARRAY, GIVE, MAP, UNMAP, RETAIN };
 enum state { CHARGED = 1, GATED, PASSED };
@@ -47,7 +48,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
+	__uint(max_entries, 4 << 20);
 } gpu_events SEC(".maps");
 
 /* Inode of the daemon's pid namespace: processes are told by their number there. */
@@ -122,11 +123,15 @@ static __always_inline bool tell(__u32 kind, const struct call *call, struct gpu
 	return true;
 }
 
+/* Not of each is told: a program may have children killed as fast as it can make them. */
 static __always_inline void kill_caller(struct call *call, struct gpu_account *account)
 {
+	__u64 now = bpf_ktime_get_ns(), told = account->told;
+
 	__sync_fetch_and_add(&account->killed, 1);
 	bpf_send_signal(SIGKILL);
-	tell(GPU_KILLED, call, account);
+	if (now - told >= TELL_EVERY && __sync_val_compare_and_swap(&account->told, told, now) == told)
+		tell(GPU_KILLED, call, account);
 }
 
 static __always_inline __u64 charged(const struct call *call)

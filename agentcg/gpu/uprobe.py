@@ -36,6 +36,7 @@ log = logging.getLogger("agentcg")
 OBJECT = "cuda"
 _NEW = {LeaseState.QUEUED, LeaseState.SHRINKING}  # states in which it is held first
 _STILL = 0.25  # seconds for a leaf to be frozen when it is answered; a turn has as much for all
+_HEARING = 0.05  # seconds of a turn for what is told; the rest has the next
 _DETACH = 2.0  # seconds; the rest goes on beside
 
 
@@ -105,7 +106,7 @@ class UprobeGuard:
         """
         with self._lock:
             self._need()
-            self._ring.consume()
+            self._ring.turn(_HEARING)
             late: list[Gate] = []
             end = time.monotonic() + _STILL
             for leaf in self._leaves.values():
@@ -238,9 +239,8 @@ class UprobeGuard:
         if not leaf.gates:
             return
         # A process that goes on takes all its threads along: none of them may wait unheard.
-        if not leaf.still(end):
+        if not leaf.still(end) or self._ring.turn(_HEARING):
             return  # the next turn sees to it
-        self._ring.consume()
         for gate in sorted(leaf.gates.values(), key=lambda one: one.number):
             if self._accounts.lets(leaf.cgroup.id, leaf.quota, gate):
                 leaf.passed(gate)

@@ -181,6 +181,7 @@ class GpuAccount(ctypes.Structure):
         ("peak", _U64),
         ("gated", _U64),
         ("killed", _U64),
+        ("told", _U64),
         ("before", _U64),
         ("changes", _U64),
         ("hidden", ctypes.c_int64),

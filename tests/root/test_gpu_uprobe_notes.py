@@ -1,6 +1,7 @@
 """Notes of allocations: each goes with what it is of, and one lease has not all of them."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,21 @@ QUOTA = 100 * MIB
 NOTES = 896 + QUOTA // (2 * MIB)
 PROCESSES = 128
 BEYOND = 100
+CHILDREN = 50
 
 
 def notes(guard: UprobeGuard, leaf: CgroupDir) -> int:
     account = guard.account(leaf)
     assert account is not None
     return int(account.notes)
+
+
+def fill(guard: UprobeGuard, leaf: CgroupDir) -> None:
+    """As if it had all it can have."""
+    account = guard.account(leaf)
+    assert account is not None
+    account.notes = NOTES + PROCESSES
+    guard._accounts._map.update(leaf.id.to_bytes(8, "little"), bytes(account))
 
 
 def test_they_go_and_no_lease_takes_those_of_others(cgroup_root: CgroupDir, tmp_path: Path) -> None:
@@ -72,16 +82,32 @@ def test_a_process_whose_end_could_not_be_noted_takes_nothing(
         guard.hold(lease(QUOTA), leaf)
         with device.tenant(leaf) as tenant, device.tenant(leaf) as other:
             assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
-            account = guard.account(leaf)
-            assert account is not None
-            account.notes = NOTES + PROCESSES
-            guard._accounts._map.update(leaf.id.to_bytes(8, "little"), bytes(account))
+            fill(guard, leaf)
             assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
             other.ask(f"take cuMemAlloc_v2 {MIB}")
             assert other.process.wait(30) == -signal.SIGKILL
             assert comes(guard, lambda gate: gate.killed).pid == other.process.pid
         until(lambda: used(guard, leaf) == 0, "the end")
     assert device.peak == 2 * MIB
+
+
+def test_of_many_that_are_killed_at_once_not_each_is_told(
+    cgroup_root: CgroupDir, tmp_path: Path
+) -> None:
+    device = Device(tmp_path, 1000 * MIB)
+    with watching() as guard, cgroup_root.make("call") as leaf:
+        guard.hold(lease(QUOTA), leaf)
+        with device.tenant(leaf) as tenant:
+            assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
+            fill(guard, leaf)
+            begun, told = time.monotonic(), 0
+            for _ in range(CHILDREN):
+                assert tenant.does(f"fork {MIB}") == f"error {signal.SIGKILL:d}"
+                told += len(guard.turn(time.monotonic()))
+            assert 0 < told <= (time.monotonic() - begun) / 0.1 + 1
+        account = guard.account(leaf)
+        assert account is not None
+        assert account.killed == CHILDREN
 
 
 def test_a_call_that_ends_in_an_exec_by_another_thread_goes_with_it(

@@ -49,8 +49,9 @@ class Accounts:
 class Ring:
     """Has no news."""
 
-    def consume(self) -> None:
-        """Nothing."""
+    def turn(self, seconds: float) -> bool:
+        assert 0 < seconds < 1
+        return False
 
 
 def test_of_many_who_wait_each_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
