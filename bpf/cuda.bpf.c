@@ -147,7 +147,7 @@ static __always_inline int give(struct pt_regs *context, __u32 space)
 	call.note = *held;
 	call.listed = space != HANDLE; /* whose note its mappings need until it is gone */
 	forget();
-	if (call.listed && !unnote(&which, call.lease))
+	if (call.listed && !unnote(&which, &call.note))
 		return 0; /* another thread gives it back */
 	account = bpf_map_lookup_elem(&accounts, &call.lease);
 	if (account) {

@@ -21,6 +21,7 @@ class Accounts:
         self._map = stack.enter_context(one.map("accounts"))
         self._decide = stack.enter_context(one.program("decide").command())
         self._correct = stack.enter_context(one.program("correct").command())
+        self._sweep = stack.enter_context(one.program("sweep").command())
         self._before: dict[int, Before] = {}
 
     def begin(self, leaf: int, quota: int, used: int) -> None:
@@ -82,14 +83,18 @@ class Accounts:
         return max(before.at, now - _READ)
 
     def end(self, leaf: int) -> None:
-        """Count no more: nobody is stopped from here on."""
-        self._map.delete(_key(leaf))
-        self._before.pop(leaf, None)
+        """Count no more: nobody is stopped from here on, and nothing is noted."""
+        self._drop(leaf)
+        self._sweep.run(_key(leaf))
 
     def close(self) -> None:
-        """Those of all."""
+        """Those of all; what is noted goes with the object."""
         for leaf in list(self._before):
-            self.end(leaf)
+            self._drop(leaf)
+
+    def _drop(self, leaf: int) -> None:
+        self._map.delete(_key(leaf))
+        self._before.pop(leaf, None)
 
 
 def _key(cgroup_id: int) -> bytes:

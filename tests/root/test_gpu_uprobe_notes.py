@@ -15,7 +15,8 @@ from tests.root.gpu import MIB, PAIRS, comes, lease, used, watching
 pytestmark = pytest.mark.root
 
 QUOTA = 100 * MIB
-NOTES = 896 + QUOTA // (2 * MIB)
+PER_LEASE, SHARED = 896, 130048
+NOTES = PER_LEASE + QUOTA // (2 * MIB)
 PROCESSES = 128
 BEYOND = 100
 CHILDREN = 50
@@ -25,6 +26,19 @@ def notes(guard: UprobeGuard, leaf: CgroupDir) -> int:
     account = guard.account(leaf)
     assert account is not None
     return int(account.notes)
+
+
+def shared(guard: UprobeGuard, put: int | None = None) -> int:
+    """How many notes are beyond their lease's own room; they are taken to be so many."""
+    one = next(iter(guard._probed._programs.values()))._parent
+    section, offset, size = one._variable("shared")
+    with one.map(section) as values:
+        raw = values.lookup(bytes(4))
+        assert raw is not None
+        if put is not None:
+            number = put.to_bytes(size, "little")
+            values.update(bytes(4), raw[:offset] + number + raw[offset + size :])
+        return int.from_bytes(raw[offset : offset + size], "little")
 
 
 def fill(guard: UprobeGuard, leaf: CgroupDir) -> None:
@@ -71,7 +85,43 @@ def test_they_go_and_no_lease_takes_those_of_others(cgroup_root: CgroupDir, tmp_
             assert used(guard, leaf) == (NOTES + BEYOND) * 512
             assert meek.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
             assert notes(guard, other) == 1 + 1
+            assert shared(guard) == NOTES - PER_LEASE
         until(lambda: used(guard, leaf) == notes(guard, leaf) == 0, "what was noted, and not")
+        until(lambda: shared(guard) == 0, "the room of all")
+
+
+def test_a_lease_keeps_its_own_room_where_others_took_what_is_for_all(
+    cgroup_root: CgroupDir, tmp_path: Path
+) -> None:
+    device = Device(tmp_path, 1000 * MIB)
+    with watching() as guard, cgroup_root.make("call") as leaf:
+        guard.hold(lease(QUOTA), leaf)
+        with device.tenant(leaf) as tenant:
+            assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
+            shared(guard, SHARED)
+            assert tenant.does(f"many {PER_LEASE} 512") == str(PER_LEASE)
+            assert notes(guard, leaf) == PER_LEASE
+            assert used(guard, leaf) == MIB + PER_LEASE * 512
+            assert tenant.does(f"fork {MIB}") == "0"
+        until(lambda: used(guard, leaf) == notes(guard, leaf) == 0, "the end")
+        assert shared(guard) == SHARED
+
+
+def test_notes_go_with_the_lease(cgroup_root: CgroupDir, tmp_path: Path) -> None:
+    device = Device(tmp_path, 1000 * MIB)
+    with watching() as guard, cgroup_root.make("call") as leaf:
+        guard.hold(lease(QUOTA), leaf)
+        with device.tenant(leaf) as tenant:
+            number = tenant.does(f"take cuMemAlloc_v2 {MIB}")
+            assert tenant.does(f"many {NOTES} 512") == str(NOTES)
+            guard.release(lease(), leaf)
+            guard.hold(lease(QUOTA), leaf)
+            assert tenant.does(f"give cuMemFree_v2 {number}") == "0"
+            assert used(guard, leaf) == notes(guard, leaf) == 0
+            assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
+            assert (used(guard, leaf), notes(guard, leaf)) == (MIB, 1 + 1)
+        until(lambda: used(guard, leaf) == notes(guard, leaf) == 0, "the end")
+        assert shared(guard) == 0
 
 
 def test_a_process_whose_end_could_not_be_noted_takes_nothing(
