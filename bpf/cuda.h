@@ -262,20 +262,26 @@ static __always_inline void unmapped(struct allocation *which)
 
 static long drop_one(void *map, struct allocation *which, struct held *held, __u32 *process)
 {
-	if (which->process == *process) {
-		if (which->space != MAPPING)
-			uncharge_held(held);
-		unnote(which, held);
-	}
+	struct allocation key = *which;
+	struct held old = *held;
+
+	if (key.process == *process && unnote(&key, &old) && key.space != MAPPING)
+		uncharge_held(&old);
 	return 0;
 }
 
+/* Threads that end together may each be the last: the one that takes the process's note away sees to the rest. */
 static __always_inline void drop_process(__u32 id)
 {
 	struct allocation which = { .process = id, .space = PROCESS };
+	struct held *held = bpf_map_lookup_elem(&allocations, &which), old;
 
-	if (!bpf_map_lookup_elem(&allocations, &which))
+	if (!held)
 		return;
+	old = *held;
+	if (!unnote(&which, &old))
+		return;
+	uncharge_held(&old);
 	bpf_for_each_map_elem(&allocations, drop_one, &id, 0);
 }
 

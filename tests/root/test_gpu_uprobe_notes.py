@@ -20,6 +20,7 @@ NOTES = PER_LEASE + QUOTA // (2 * MIB)
 PROCESSES = 128
 BEYOND = 100
 CHILDREN = 50
+CROWD = 200  # of which one, as a rule, has two threads that are the last
 
 
 def notes(guard: UprobeGuard, leaf: CgroupDir) -> int:
@@ -105,6 +106,19 @@ def test_a_lease_keeps_its_own_room_where_others_took_what_is_for_all(
             assert tenant.does(f"fork {MIB}") == "0"
         until(lambda: used(guard, leaf) == notes(guard, leaf) == 0, "the end")
         assert shared(guard) == SHARED
+
+
+def test_what_a_process_has_comes_back_once_whatever_ends_with_it(
+    cgroup_root: CgroupDir, tmp_path: Path
+) -> None:
+    device = Device(tmp_path, 1000 * MIB)
+    with watching() as guard, cgroup_root.make("call") as leaf:
+        guard.hold(lease(QUOTA), leaf)
+        with device.tenant(leaf) as tenant:
+            assert tenant.does(f"take cuMemAlloc_v2 {50 * MIB}").isdigit()
+            assert tenant.does(f"crowd {CROWD} 512") == str(CROWD)
+            until(lambda: notes(guard, leaf) == 1 + 1, "the ends")
+            assert used(guard, leaf) == 50 * MIB
 
 
 def test_notes_go_with_the_lease(cgroup_root: CgroupDir, tmp_path: Path) -> None:
