@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _EVERY = 1.0
 _DYING = 2.0
+_LAST = 1.0  # for who was in line until its time was over: one that is killed makes room
 _BUSY = 0.2  # seconds until a lease that is just being changed is asked for anew
 
 
@@ -89,7 +90,7 @@ async def _decide(
         why = "nobody answered in time" if gate.late else "it went on without leave"
     else:
         try:
-            async with asyncio.timeout(gate.at + GATE - time.monotonic()):
+            async with asyncio.timeout(max(_LAST, gate.at + GATE - time.monotonic())):
                 why = await _raised(core, guard, gate, live)
         except TimeoutError:
             why = f"there was no room within {GATE:g} s"

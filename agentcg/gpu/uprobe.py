@@ -150,6 +150,8 @@ class UprobeGuard:
             for leaf in self._leaves.values():
                 if gate.number in leaf.gates:
                     leaf.prune()
+                    # Who was denied before may have made room for this one.
+                    self._settle(leaf, time.monotonic() + _STILL)
                 if gate.number in leaf.gates:
                     told()
                     return leaf.deny(gate)

@@ -181,9 +181,24 @@ async def test_a_stop_denies_who_waits_and_goes_on_once_that_has_its_outcome(
     assert order == ["denied", "closed", "denied"]
 
 
-async def test_who_waits_for_a_raise_is_denied_in_the_end(
-    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+@pytest.mark.usefixtures("call")
+async def test_who_was_in_line_until_its_time_was_over_has_what_there_is_by_then(
+    core: Core, lessor: Lessor
 ) -> None:
+    guard: Any = Probes()
+    await answer(core, guard, replace(GATE, at=time.monotonic() - gpu_host.GATE - 1))
+    assert lessor.leases[LEASE.id].bytes == 5 * GIB
+    assert guard.denied == []
+
+
+async def test_who_waits_for_a_raise_is_denied_in_the_end(
+    core: Core,
+    call: LiveCall,
+    lessor: Lessor,
+    told: list[Event],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gpu_gates, "_LAST", 0.01)
     guard: Any = Probes()
     lessor.room.clear()
     gate = replace(GATE, at=time.monotonic() - gpu_host.GATE)
