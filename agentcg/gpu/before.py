@@ -37,10 +37,12 @@ class Before:
         if not still:
             return None
         seen = max(0, used - size)
-        left = max(0, most - max(0, seen - covered))
-        if self.at != _NEVER:
-            left = min(left, size)
-        self.at = since
+        # What is hidden is all in the reading, or nothing of it.
+        low, high = max(0, most - seen), max(0, most - max(0, seen - covered))
+        known = self.at != _NEVER
+        left = min(size, high) if known else min(max(size, low), high)
+        if known or not covered:
+            self.at = since
         if left == size:
             return None
         self._account = (seen + left, changes)
