@@ -263,7 +263,9 @@ int BPF_PROG(ended, struct task_struct *task)
 	/* The last thread; this one is no longer counted. */
 	bool last = task->signal->live.counter == 0;
 
-	if (call && last) { /* Another may have dropped the process just now. */
+	if (call && call->state == GATED) {
+		call->what = 0; /* or a verdict would charge it yet: it is there until its parent asks */
+	} else if (call && last) { /* Another may have dropped the process just now. */
 		if (call->listed)
 			uncharge_held(&call->note);
 		else
