@@ -1,6 +1,7 @@
 """The accounts of bpf/cuda.bpf.c, by the id of a leaf: quota, use, and what was there before."""
 
 import errno
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 
@@ -24,17 +25,22 @@ class Accounts:
         self._sweep = stack.enter_context(one.program("sweep").command())
         self._before: dict[int, Before] = {}
 
-    def begin(self, leaf: int, quota: int, used: int) -> None:
-        """Count from now on; `used` is what its processes are thought to have."""
+    def begin(self, leaf: int, quota: int, used: int, last: int) -> None:
+        """Count from now on; `used` is what its processes may have, `last` what they were seen to.
+
+        That counts where the driver, which is to tell, does not.
+        """
         account = GpuAccount(quota=quota, used=used, before=used)
         self._map.update(_key(leaf), bytes(account))
-        self._before[leaf] = Before()
+        self._before[leaf] = Before(last=last, due=time.monotonic() + _READ)
 
-    def begin_more(self, leaf: int, used: int) -> None:
+    def begin_more(self, leaf: int, used: int, last: int) -> None:
         """The same of another lease of the leaf, by which its processes may have more."""
         account = self.get(leaf)
         if account is not None and used:
             self._correct.run(bytes(GpuBeforeRecord(leaf, account.before + used)))
+            before = self._before[leaf]
+            before.last, before.due = before.last + last, time.monotonic() + _READ
 
     def set(self, leaf: int, quota: int) -> None:
         """Allow so much."""
@@ -71,6 +77,14 @@ class Accounts:
             if left is not None:
                 with suppress(BpfError):  # too many change it meanwhile: by the next reading
                     self._correct.run(bytes(GpuBeforeRecord(leaf, left)))
+
+    def untold(self, now: float) -> None:
+        """Go by what was last seen where the driver has told nothing."""
+        for leaf, before in self._before.items():
+            last = before.untold(now)
+            if last is not None:
+                with suppress(BpfError):
+                    self._correct.run(bytes(GpuBeforeRecord(leaf, last)))
 
     def sure(self, leaf: int, now: float) -> float:
         """Who came to the gate by this time has not only what was there before to wait for.

@@ -14,10 +14,19 @@ class Before:
     """What is known of one account's; `at`: when the driver was asked by which it is."""
 
     at: float = _NEVER
+    last: int = 0  # by an earlier daemon: what counts where the driver has told nothing by `due`
+    due: float = float("inf")
     _account: tuple[int, int] | None = field(default=None, init=False)  # used, changes
     _hidden: int = field(default=0, init=False)
     _told: int = field(default=0, init=False)
     _begun: float = field(default=_NEVER, init=False)
+
+    def untold(self, now: float) -> int | None:
+        """What counts in place of the driver's word, once, where that has not come."""
+        if self._begun != _NEVER or now < self.due:
+            return None
+        self.due = float("inf")
+        return self.last
 
     def read(
         self, told: int, begun: float, *, size: int, used: int, changes: int, hidden: int

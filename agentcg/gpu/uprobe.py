@@ -107,6 +107,7 @@ class UprobeGuard:
         with self._lock:
             self._need()
             self._ring.turn(_HEARING)
+            self._accounts.untold(now)
             late: list[Gate] = []
             end = time.monotonic() + _STILL
             for leaf in self._leaves.values():
@@ -128,15 +129,15 @@ class UprobeGuard:
         with self._lock:
             self._need()
             known = self._leaves.get(leaf.id)
-            used = lease.used or 0
+            used = last = lease.used or 0
             if self._to_be_told and lease.state not in _NEW:
                 used = lease.bytes  # an earlier daemon granted it: it may have taken all since
             if known is None:
                 known = Leaf(leaf)
-                self._accounts.begin(leaf.id, lease.bytes, used)
+                self._accounts.begin(leaf.id, lease.bytes, used, last)
                 self._leaves[leaf.id] = known
             elif lease.id not in known.leases:
-                self._accounts.begin_more(leaf.id, used)
+                self._accounts.begin_more(leaf.id, used, last)
             known.leases[lease.id] = lease
             self._set(known)
         self.scan(leaf.id)

@@ -113,6 +113,15 @@ def test_managed_memory_on_the_host_is_not_taken_for_what_has_gone() -> None:
     assert (one.before, one.used) == (6, 6)
 
 
+def test_where_the_driver_tells_nothing_what_an_earlier_daemon_saw_counts_once() -> None:
+    one, other = Before(last=3, due=5.0), Before(last=3, due=5.0)
+    assert one.untold(4.9) is None
+    assert one.untold(5.0) == 3
+    assert one.untold(6.0) is None
+    assert other.read(2, 1.0, size=6, used=6, changes=1, hidden=0) is None
+    assert other.untold(6.0) is None
+
+
 @pytest.mark.parametrize("resident", [True, False])
 def test_managed_memory_that_is_there_at_the_first_reading_counts_once(resident: bool) -> None:
     truth = 0 if resident else 6

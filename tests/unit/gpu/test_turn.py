@@ -59,6 +59,9 @@ class Accounts:
         self.known = known
         self.asked: list[int] = []
 
+    def untold(self, now: float) -> None:
+        """All are told of."""
+
     def lets(self, leaf: int, quota: int, gate: Gate) -> bool:
         return (leaf, quota) == (7, 5) and gate.number <= self.known
 
