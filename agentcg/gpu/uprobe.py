@@ -155,7 +155,7 @@ class UprobeGuard:
                     self._settle(leaf, time.monotonic() + _STILL)
                 if gate.number in leaf.gates:
                     told()
-                    return leaf.deny(gate)
+                    return bool(leaf.deny(gate))
         return False
 
     def release(self, lease: Lease, leaf: CgroupDir) -> None:
@@ -244,17 +244,15 @@ class UprobeGuard:
         # A process that goes on takes all its threads along: none of them may wait unheard.
         if not leaf.still(end) or self._ring.turn(_HEARING):
             return  # the next turn sees to it
-        for gate in sorted(leaf.gates.values(), key=lambda one: one.number):
-            if self._accounts.lets(leaf.cgroup.id, leaf.quota, gate):
-                leaf.passed(gate)
+        those, quota = sorted(leaf.gates.values(), key=lambda one: one.number), leaf.quota
+        leaf.passed(*(one for one in those if self._accounts.lets(leaf.cgroup.id, quota, one)))
 
     def _overdue(self, leaf: Leaf, now: float) -> list[Gate]:
         """Deny who waited too long; and who has no number here, whom nobody could let go on."""
-        return [
-            replace(gate, killed=True, late=True)
-            for gate in list(leaf.gates.values())
-            if (not gate.pid or now - gate.at >= self._timeout) and leaf.deny(gate)
-        ]
+        those = [one for one in leaf.gates.values() if not one.pid or now - one.at >= self._timeout]
+        killed = leaf.deny(*those) if those else ()
+        late = {one.pid: replace(one, killed=True, late=True) for one in those}
+        return [late[pid] for pid in killed]
 
     def _watch(self, probed: libcuda.Probed, pid: int, whose: int) -> None:
         for path in libcuda.mapped(pid):
@@ -270,8 +268,7 @@ class UprobeGuard:
     def _drop(self, leaf: Leaf | None) -> None:
         if leaf is None:
             return
-        for gate in list(leaf.gates.values()):
-            leaf.deny(gate)
+        leaf.deny(*leaf.gates.values())
         leaf.cgroup.close()
 
     def _heard(self, record: bytes) -> None:

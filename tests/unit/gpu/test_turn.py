@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from agentcg.gpu.gates import Gate
 from agentcg.gpu.uprobe import UprobeGuard
@@ -40,16 +41,18 @@ class Still(Leaf):
     cgroup = SimpleNamespace(id=7)
     quota = 5
 
+    @override
     def still(self, end: float) -> bool:
         del end
         return True
 
-    def passed(self, gate: Gate) -> None:
-        del self.gates[gate.number]
+    def passed(self, *gates: Gate) -> None:
+        for one in gates:
+            del self.gates[one.number]
 
-    def deny(self, gate: Gate) -> bool:
+    def deny(self, gate: Gate) -> set[int]:
         del self.gates[gate.number]
-        return True
+        return {gate.pid}
 
 
 class Accounts:
