@@ -1,6 +1,7 @@
 """The accounts of bpf/cuda.bpf.c, by the id of a leaf: quota, use, and what was there before."""
 
 import errno
+import math
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -93,7 +94,7 @@ class Accounts:
         """
         before, account = self._before.get(leaf), self.get(leaf)
         if before is None or account is None or not account.before:
-            return now
+            return math.inf  # also who came since this turn began
         return max(before.at, now - _READ)
 
     def end(self, leaf: int) -> None:

@@ -1,6 +1,7 @@
 """Who waits at the gate of libcuda, and what else happens meanwhile."""
 
 import os
+import select
 import signal
 import time
 from collections.abc import Iterator
@@ -34,6 +35,16 @@ def leaf(guard: UprobeGuard, cgroup_root: CgroupDir) -> Iterator[CgroupDir]:
         guard.hold(lease(100 * MIB), made)
         yield made
         guard.release(lease(), made)
+
+
+def test_who_comes_while_a_turn_goes_on_is_told_by_it(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device
+) -> None:
+    with device.tenant(leaf) as tenant:
+        begun = time.monotonic()
+        tenant.ask(f"take cuMemAlloc_v2 {102 * MIB}")
+        assert select.select([guard.fd], [], [], 30)[0]
+        assert [gate.pid for gate in guard.turn(begun)] == [tenant.process.pid]
 
 
 def test_who_was_killed_by_another_is_not_charged_by_a_verdict(
