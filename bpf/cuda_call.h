@@ -124,14 +124,14 @@ static __always_inline bool tell(__u32 kind, const struct call *call, struct gpu
 }
 
 /* Not of each is told: a program may have children killed as fast as it can make them. */
-static __always_inline void kill_caller(struct call *call, struct gpu_account *account)
+static __always_inline void kill_caller(__u32 kind, struct call *call, struct gpu_account *account)
 {
 	__u64 now = bpf_ktime_get_ns(), told = account->told;
 
 	__sync_fetch_and_add(&account->killed, 1);
 	bpf_send_signal(SIGKILL);
 	if (now - told >= TELL_EVERY && __sync_val_compare_and_swap(&account->told, told, now) == told)
-		tell(GPU_KILLED, call, account);
+		tell(kind, call, account);
 }
 
 static __always_inline __u64 charged(const struct call *call)
@@ -169,11 +169,13 @@ static __always_inline void left(const struct call *call)
 static __always_inline void forget(void)
 {
 	struct call *old = current_call();
+	struct gpu_account *account;
 
 	if (!old)
 		return;
-	if (old->state == GATED)
-		bpf_send_signal(SIGKILL);
+	account = bpf_map_lookup_elem(&accounts, &old->lease);
+	if (account && old->state == GATED)
+		kill_caller(GPU_KILLED, old, account);
 	else
 		unlist(bpf_get_current_pid_tgid() >> 32, old->listed ? old->note.size : charged(old));
 	if (old->listed)
@@ -214,7 +216,7 @@ static __always_inline int take(struct call *call)
 		call->size = array(call);
 	call->size = rounded(call->size, call->space);
 	if (!known(id, call->lease)) {
-		kill_caller(call, account);
+		kill_caller(GPU_LOST, call, account);
 		return 0;
 	}
 	call->hidden = call->size;
@@ -230,7 +232,7 @@ static __always_inline int take(struct call *call)
 		if (call->state == CHARGED)
 			unlist(id, call->size);
 		else
-			kill_caller(call, account);
+			kill_caller(GPU_LOST, call, account);
 		left(call);
 		return 0;
 	}
@@ -239,7 +241,7 @@ static __always_inline int take(struct call *call)
 		/* To this thread: while the process has a SIGSTOP pending for another, one more wakes nobody. */
 		bpf_send_signal_thread(SIGSTOP);
 		if (!tell(GPU_GATED, call, account))
-			kill_caller(call, account);
+			kill_caller(GPU_LOST, call, account);
 	}
 	return 0;
 }

@@ -25,7 +25,7 @@ static __always_inline void taken(struct call *call, struct gpu_account *account
 	/* What is still not to be read is hidden: the driver has read it. */
 	if ((call->what == TAKE_ARRAY && !held.size) ||
 	    (held.size > call->size && !charge(account, held.size - call->size))) {
-		kill_caller(call, account);
+		kill_caller(GPU_LOST, call, account);
 		held.size = call->size;
 	}
 	held.born = __sync_fetch_and_add(&births, 1) + 1;
@@ -80,7 +80,7 @@ static __always_inline void came_back(struct call *call, bool failed)
 		if (failed)
 			uncharge(call->lease, charged(call));
 		else if (account && call->state == GATED && !charge(account, call->size))
-			kill_caller(call, account); /* it went on without leave */
+			kill_caller(GPU_KILLED, call, account); /* it went on without leave */
 		else if (account)
 			taken(call, account, &which);
 	} else if (call->what == GIVE && call->listed) {

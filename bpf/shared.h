@@ -179,6 +179,7 @@ struct gpu_account {
 enum gpu_event_kind {
 	GPU_GATED = 1,	/* it is stopped, and waits for a verdict */
 	GPU_KILLED = 2, /* it went on without one */
+	GPU_LOST = 3,	/* killed, as it could not be counted, or not be stopped */
 };
 
 struct gpu_event {

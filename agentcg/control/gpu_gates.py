@@ -87,7 +87,9 @@ async def _decide(
     core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall, leases: Sequence[Lease]
 ) -> None:
     if gate.killed:
-        why = "nobody answered in time" if gate.late else "it went on without leave"
+        why = "it went on without leave"
+        if gate.late or gate.lost:
+            why = "nobody answered in time" if gate.late else "it could not be counted"
     else:
         try:
             async with asyncio.timeout(max(_LAST, gate.at + GATE - time.monotonic())):

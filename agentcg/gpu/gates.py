@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from typing import Self
 
 from agentcg.errors import AgentcgError
 from agentcg.kernel import pidfd, procfs
+from agentcg.kernel.bpf_records import GPU_GATED, GPU_LOST, SECOND, GpuEventRecord
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import Lease, LeaseId
 
@@ -25,7 +27,7 @@ _MARK = "user.agentcg.gpu_gate"
 class Gate:
     """A call that did not fit: it waits, or is `killed` as it went on without an answer.
 
-    `late`: it was killed as nobody answered in time.
+    `late`: it was killed as nobody answered in time; `lost`: as it could not be counted or stopped.
 
     `leases` are those of its leaf, `quota` what they have together. `program` is a word of its own
     choice. Bytes, and seconds of CLOCK_MONOTONIC.
@@ -42,6 +44,24 @@ class Gate:
     thread: int
     killed: bool
     late: bool = False
+    lost: bool = False
+
+    @classmethod
+    def heard(cls, event: GpuEventRecord, leases: Iterable[LeaseId]) -> Self:
+        """As the probes tell it."""
+        return cls(
+            leases=tuple(leases),
+            pid=event.pid,
+            program=event.comm.decode("utf-8", "backslashreplace"),
+            asked=event.size,
+            used=event.used,
+            quota=event.quota,
+            at=event.at / SECOND,
+            number=event.gate,
+            thread=event.thread,
+            killed=event.kind != GPU_GATED,
+            lost=event.kind == GPU_LOST,
+        )
 
 
 class Leaf:

@@ -26,7 +26,7 @@ from agentcg.gpu.gates import Gate, Leaf, kill_asker
 from agentcg.kernel import probe_bpf, probe_uretprobe, procfs
 from agentcg.kernel.bpf_map import RingBuffer
 from agentcg.kernel.bpf_object import Object, shipped
-from agentcg.kernel.bpf_records import GPU_KILLED, SECOND, GpuAccount, GpuEventRecord
+from agentcg.kernel.bpf_records import GPU_GATED, SECOND, GpuAccount, GpuEventRecord
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.patience import Patience
 from agentcg.model.gpu import GuardKind, Lease, LeaseState
@@ -275,21 +275,10 @@ class UprobeGuard:
         event = GpuEventRecord.from_buffer_copy(record)
         leaf = self._leaves.get(event.lease)
         if leaf is None:
-            if event.kind != GPU_KILLED and event.pid:
+            if event.kind == GPU_GATED and event.pid:
                 kill_asker(event.pid, event.at / SECOND)  # its lease was taken back meanwhile
             return
-        gate = Gate(
-            leases=tuple(leaf.leases),
-            pid=event.pid,
-            program=event.comm.decode("utf-8", "backslashreplace"),
-            asked=event.size,
-            used=event.used,
-            quota=event.quota,
-            at=event.at / SECOND,
-            number=event.gate,
-            thread=event.thread,
-            killed=event.kind == GPU_KILLED,
-        )
+        gate = Gate.heard(event, leaf.leases)
         if gate.killed:
             leaf.forget(gate.pid)
         else:

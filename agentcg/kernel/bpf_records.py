@@ -189,7 +189,7 @@ class GpuAccount(ctypes.Structure):
     )
 
 
-GPU_GATED, GPU_KILLED = 1, 2
+GPU_GATED, GPU_KILLED, GPU_LOST = 1, 2, 3
 
 
 class GpuEventRecord(ctypes.Structure):

@@ -150,7 +150,8 @@ def test_a_process_whose_end_could_not_be_noted_takes_nothing(
             assert tenant.does(f"take cuMemAlloc_v2 {MIB}").isdigit()
             other.ask(f"take cuMemAlloc_v2 {MIB}")
             assert other.process.wait(30) == -signal.SIGKILL
-            assert comes(guard, lambda gate: gate.killed).pid == other.process.pid
+            gate = comes(guard, lambda gate: gate.killed)
+            assert (gate.pid, gate.lost) == (other.process.pid, True)
         until(lambda: used(guard, leaf) == 0, "the end")
     assert device.peak == 2 * MIB
 

@@ -66,7 +66,7 @@ async def test_who_stands_at_the_gate_gets_what_it_asked_for_first(
     assert call.killed_for is None
 
 
-@pytest.mark.parametrize("case", ["beyond", "no room", "without leave", "late"])
+@pytest.mark.parametrize("case", ["beyond", "no room", "without leave", "late", "lost"])
 async def test_beyond_that_or_without_room_it_is_killed_and_told(
     core: Core, call: LiveCall, lessor: Lessor, told: list[Event], case: str
 ) -> None:
@@ -75,7 +75,8 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
     call.gpu_held = True  # by the watchdog, whose business it stays
     lessor.refuses = LimitError("no room") if case == "no room" else None
     asked = 9 * GIB if case == "beyond" else GATE.asked
-    gate = replace(GATE, asked=asked, killed=case in {"without leave", "late"}, late=case == "late")
+    killed = case in {"without leave", "late", "lost"}
+    gate = replace(GATE, asked=asked, killed=killed, late=case == "late", lost=case == "lost")
     await answer(core, guard, gate)
     assert guard.denied == ([] if gate.killed else [gate])
     assert call.killed_for is Cause.GPU
@@ -85,6 +86,7 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
         "no room": "(no room)",
         "without leave": "(it went on without leave)",
         "late": "(nobody answered in time)",
+        "lost": "(it could not be counted)",
     }
     assert words[case] in told[-1].text
 
