@@ -210,7 +210,7 @@ int map_entry(struct pt_regs *context)
 	call.note.handle = owner.number;
 	call.note.born = held->born;
 	call.note.size = held->size;
-	__sync_fetch_and_add(&held->mappings, 1);
+	add(&owner, held, &held->mappings, 1);
 	if (!begin(&call))
 		unpinned(owner.number, call.note.born, process);
 	return 0;

@@ -227,6 +227,14 @@ static __always_inline struct held *handle_of(struct allocation *owner, __u64 bo
 	return held && held->born == born ? held : NULL;
 }
 
+/* `count` is the note's, whose place may be another's by now: then that is put right. */
+static __always_inline void add(struct allocation *which, struct held *held, __u32 *count, __s32 by)
+{
+	__sync_fetch_and_add(count, by);
+	if (bpf_map_lookup_elem(&allocations, which) != held)
+		__sync_fetch_and_add(count, -by);
+}
+
 /* With the last of mappings and references a handle's memory goes. */
 static __always_inline void gone(struct held *held, struct allocation *owner)
 {
@@ -244,7 +252,7 @@ static __always_inline void unpinned(__u64 handle, __u64 born, __u32 process)
 
 	if (!held)
 		return;
-	__sync_fetch_and_add(&held->mappings, -1);
+	add(&owner, held, &held->mappings, -1);
 	gone(held, &owner);
 }
 

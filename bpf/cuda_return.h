@@ -48,7 +48,7 @@ static __always_inline void released(struct call *call, struct allocation *owner
 	if (!held)
 		return;
 	if (held->references)
-		__sync_fetch_and_add(&held->references, -1);
+		add(owner, held, &held->references, -1);
 	gone(held, owner);
 }
 
@@ -60,7 +60,7 @@ static __always_inline void retained(struct call *call, struct allocation *owner
 		return;
 	held = bpf_map_lookup_elem(&allocations, owner);
 	if (held)
-		__sync_fetch_and_add(&held->references, 1);
+		add(owner, held, &held->references, 1);
 }
 
 /* Without room for the note its end will not be heard, and the handle stays until its process ends. */
