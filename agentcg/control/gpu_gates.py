@@ -44,9 +44,15 @@ async def follow(core: Core, guard: "UprobeGuard") -> None:
     """Answer who stands there, and look for copies of the library, until cancelled."""
     loop, news = asyncio.get_running_loop(), asyncio.Event()
     turns: weakref.WeakValueDictionary[LeaseId, asyncio.Lock] = weakref.WeakValueDictionary()
-    loop.add_reader(guard.fd, news.set)
+
+    def heard() -> None:
+        # Its turn may have to wait: until then it would be readable without end.
+        loop.remove_reader(guard.fd)
+        news.set()
+
     try:
         while True:
+            loop.add_reader(guard.fd, heard)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_EVERY):
                     await news.wait()

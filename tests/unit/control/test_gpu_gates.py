@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -89,30 +88,6 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
         "lost": "(it could not be counted)",
     }
     assert words[case] in told[-1].text
-
-
-async def test_a_turn_that_fails_is_not_the_last(
-    core: Core, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gpu_gates, "_EVERY", 0.01)
-    turns, again = [OSError("no such file"), RuntimeError("a defect")], asyncio.Event()
-    read, write = os.pipe()
-
-    def turn(_now: float) -> list[Any]:
-        if turns:
-            raise turns.pop()
-        loop.call_soon_threadsafe(again.set)
-        return []
-
-    loop = asyncio.get_running_loop()
-    guard: Any = SimpleNamespace(fd=read, scan=lambda: None, turn=turn)
-    following = asyncio.create_task(gpu_gates.follow(core, guard))
-    async with asyncio.timeout(30):
-        await again.wait()
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
-    os.close(read)
-    os.close(write)
 
 
 async def test_a_call_whose_child_is_killed_goes_on_and_fails_for_that_or_does_not_fail(
