@@ -51,6 +51,8 @@
  *   nobody's. Managed memory counts in full, wherever it is; an array by its elements.
  * - One unmap of many mappings is heard only for that at its start: the others come back with the process.
  * - A function left by longjmp stays charged until the process ends; so does what has no room in the map of notes.
+ * - So does a thread's first call where the kernel has no room to remember it (no memory; or a task that it put off on
+ *   that CPU was at such a change, which it does not wait for); at the gate it is killed.
  * - An exec keeps the process, and what it is charged for. A child that shares its parent's memory (CLONE_VM) is
  *   a process of its own, and what it took is given back when it ends.
  * - A context's end (cuCtxDestroy, cuDevicePrimaryCtxReset) frees without a call: charged until the process

@@ -147,7 +147,10 @@ static __always_inline struct call *current_call(void)
 	return call && call->what ? call : NULL;
 }
 
-/* This thread is in it from here on; false where the kernel has no memory for that just now. */
+/*
+ * This thread is in it from here on. False where the thread had none yet and the kernel can make no room for it: it
+ * has no memory just now or, being preemptible, has put off another on this CPU that was changing such storage.
+ */
 static __always_inline bool enter(const struct call *call)
 {
 	struct call *kept = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0,
