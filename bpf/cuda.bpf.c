@@ -258,6 +258,18 @@ int returned(struct pt_regs *context)
 	return 0;
 }
 
+/* It was continued by another, and ended in there by itself: what it may have taken, the rest of its process has. */
+static __always_inline void taken_unseen(const struct call *call)
+{
+	__u64 lease = call->lease;
+	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
+
+	if (!account)
+		return;
+	__sync_fetch_and_add(&account->used, call->size);
+	unlist(bpf_get_current_pid_tgid() >> 32, call->size);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(ended, struct task_struct *task)
 {
@@ -266,6 +278,8 @@ int BPF_PROG(ended, struct task_struct *task)
 	bool last = task->signal->live.counter == 0;
 
 	if (call && call->state == GATED) {
+		if (!last && !(task->signal->flags & SIGNAL_GROUP_EXIT))
+			taken_unseen(call);
 		call->what = 0; /* or a verdict would charge it yet: it is there until its parent asks */
 	} else if (call && last) { /* Another may have dropped the process just now. */
 		if (call->listed)

@@ -60,3 +60,20 @@ def test_who_was_killed_by_another_is_not_charged_by_a_verdict(
         assert used(guard, leaf) == 0
         guard.turn(time.monotonic())
         assert leaf.read_int("cgroup.freeze") == 0
+
+
+def test_a_thread_that_is_continued_and_ends_inside_has_what_it_took_charged(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_CUDA_END", "1")
+    with device.tenant(leaf) as tenant:
+        tenant.ask(f"threads 1 {102 * MIB}")
+        assert select.select([guard.fd], [], [], 30)[0]  # and nobody reads the event
+
+        def went_on() -> bool:
+            tenant.process.send_signal(signal.SIGCONT)
+            return device.used > 0
+
+        until(went_on, "its end")
+        until(lambda: used(guard, leaf) == device.used, "what it took")
+    until(lambda: used(guard, leaf) == 0, "the end of its process")
