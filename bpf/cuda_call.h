@@ -15,7 +15,8 @@
 #define LOCATION 8	   /* of it in CUmemAllocationProp */
 #define PITCH 512	   /* what a row is rounded up to, as far as known before */
 #define PID_LEVELS 32
-#define TELL_EVERY 100000000 /* nanoseconds */
+#define TELL_EVERY 100000000 /* nanoseconds for each kill that is told, after the first */
+#define TELL_FIRST 10
 
 enum what { TAKE = 1, TAKE_PITCH, TAKE_ARRAY, GIVE, MAP, UNMAP, RETAIN };
 enum state { CHARGED = 1, GATED, PASSED };
@@ -126,11 +127,12 @@ static __always_inline bool tell(__u32 kind, const struct call *call, struct gpu
 /* Not of each is told: a program may have children killed as fast as it can make them. */
 static __always_inline void kill_caller(__u32 kind, struct call *call, struct gpu_account *account)
 {
-	__u64 now = bpf_ktime_get_ns(), told = account->told;
+	__u64 now = bpf_ktime_get_ns(), told = account->told, next = now - TELL_FIRST * TELL_EVERY;
 
+	next = (told > next ? told : next) + TELL_EVERY;
 	__sync_fetch_and_add(&account->killed, 1);
 	bpf_send_signal(SIGKILL);
-	if (now - told >= TELL_EVERY && __sync_val_compare_and_swap(&account->told, told, now) == told)
+	if (next <= now && __sync_val_compare_and_swap(&account->told, told, next) == told)
 		tell(kind, call, account);
 }
 

