@@ -51,6 +51,8 @@
  *   nobody's. Managed memory counts in full, wherever it is; an array by its elements.
  * - One unmap of many mappings is heard only for that at its start: the others come back with the process.
  * - A function left by longjmp stays charged until the process ends; so does what has no room in the map of notes.
+ * - So does a thread's first call where the kernel has no room to remember it (no memory; or a task that it put off on
+ *   that CPU was at such a change, which it does not wait for); at the gate it is killed.
  * - An exec keeps the process, and what it is charged for. A child that shares its parent's memory (CLONE_VM) is
  *   a process of its own, and what it took is given back when it ends.
  * - A context's end (cuCtxDestroy, cuDevicePrimaryCtxReset) frees without a call: charged until the process
@@ -147,7 +149,7 @@ static __always_inline int give(struct pt_regs *context, __u32 space)
 	call.note = *held;
 	call.listed = space != HANDLE; /* whose note its mappings need until it is gone */
 	forget();
-	if (call.listed && !unnote(&which, call.lease))
+	if (call.listed && !unnote(&which, &call.note))
 		return 0; /* another thread gives it back */
 	account = bpf_map_lookup_elem(&accounts, &call.lease);
 	if (account) {
@@ -210,7 +212,7 @@ int map_entry(struct pt_regs *context)
 	call.note.handle = owner.number;
 	call.note.born = held->born;
 	call.note.size = held->size;
-	__sync_fetch_and_add(&held->mappings, 1);
+	add(&owner, held, &held->mappings, 1);
 	if (!begin(&call))
 		unpinned(owner.number, call.note.born, process);
 	return 0;
@@ -256,6 +258,18 @@ int returned(struct pt_regs *context)
 	return 0;
 }
 
+/* It was continued by another, and ended in there by itself: what it may have taken, the rest of its process has. */
+static __always_inline void taken_unseen(const struct call *call)
+{
+	__u64 lease = call->lease;
+	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
+
+	if (!account)
+		return;
+	__sync_fetch_and_add(&account->used, call->size);
+	unlist(bpf_get_current_pid_tgid() >> 32, call->size);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(ended, struct task_struct *task)
 {
@@ -263,7 +277,11 @@ int BPF_PROG(ended, struct task_struct *task)
 	/* The last thread; this one is no longer counted. */
 	bool last = task->signal->live.counter == 0;
 
-	if (call && last) { /* Another may have dropped the process just now. */
+	if (call && call->state == GATED) {
+		if (!last && !(task->signal->flags & SIGNAL_GROUP_EXIT))
+			taken_unseen(call);
+		call->what = 0; /* or a verdict would charge it yet: it is there until its parent asks */
+	} else if (call && last) { /* Another may have dropped the process just now. */
 		if (call->listed)
 			uncharge_held(&call->note);
 		else

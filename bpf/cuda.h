@@ -7,11 +7,12 @@
 #include "shared.h"
 
 #define LEVELS 24 /* of cgroups that are walked, downwards */
-/* Each lease has room of its own for notes, by what it may take: up to 256 GiB on lease they all find it. */
+/* Each lease has room of its own for notes; what it may have beyond, by its size, is of the room of all. */
 #define LEASES 128
 #define PER_LEASE 896 /* and one for each 2 MiB */
 #define PROCESSES 128 /* more, which only processes take */
-#define ALLOCATIONS 262144 /* LEASES * (PER_LEASE + PROCESSES) + 256 GiB / 2 MiB */
+#define SHARED 130048 /* as many as 254 GiB on lease may have */
+#define ALLOCATIONS 262144 /* LEASES * (PER_LEASE + PROCESSES) + SHARED, and some for who ask at once */
 #define TRIES 32 /* to change a number that others change too */
 
 /* Which numbers name an allocation: an address and a handle may be equal. */
@@ -32,6 +33,8 @@ struct held {
 	__u64 born;	/* of a HANDLE, and of its MAPPING: numbers are given out anew */
 	__u32 mappings; /* of a HANDLE, those under way included */
 	__u32 references;
+	__u32 shared; /* whether its place is of the room of all */
+	__u32 zero;
 };
 
 /* By the id of the leaf's cgroup. */
@@ -48,6 +51,8 @@ struct {
 	__type(key, struct allocation);
 	__type(value, struct held);
 } allocations SEC(".maps");
+
+__u64 shared; /* notes beyond their lease's own room */
 
 /* The account of the current task's cgroup, or of one above it; `id` becomes its id. */
 static __always_inline struct gpu_account *account_above(__u64 *id)
@@ -144,29 +149,34 @@ static __always_inline void unlist(__u32 id, __u64 size)
 	__sync_fetch_and_add(&process->hidden, size);
 }
 
-/* Of one lease not too many, as the room is for all. */
+/* Of one lease not too many, as the room is for all; of one that has ended none. */
 static __always_inline bool note(struct allocation *which, struct held *held)
 {
 	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &held->lease);
-	__s64 most = PER_LEASE + (which->space == PROCESS ? PROCESSES : 0);
+	__s64 own = PER_LEASE + (which->space == PROCESS ? PROCESSES : 0);
 
-	if (account && account->notes >= most + (__s64)(account->quota >> 21))
+	if (!account)
+		return false;
+	held->shared = account->notes >= own;
+	if (held->shared && (account->notes >= own + (__s64)(account->quota >> 21) || shared >= SHARED))
 		return false;
 	if (bpf_map_update_elem(&allocations, which, held, BPF_NOEXIST))
 		return false;
-	if (account)
-		__sync_fetch_and_add(&account->notes, 1);
+	__sync_fetch_and_add(&account->notes, 1);
+	if (held->shared)
+		__sync_fetch_and_add(&shared, 1);
 	return true;
 }
 
-/* Whether its end will be heard, and give back all that it has. */
+/* Whether its end will be heard, and give back all that it has, as long as the lease lasts. */
 static __always_inline bool known(__u32 id, __u64 lease)
 {
 	struct allocation which = { .process = id, .space = PROCESS };
 	struct held held = { .lease = lease };
 
 	return bpf_map_lookup_elem(&allocations, &which) || note(&which, &held) ||
-	       bpf_map_lookup_elem(&allocations, &which); /* by another thread, meanwhile */
+	       bpf_map_lookup_elem(&allocations, &which) || /* by another thread, meanwhile */
+	       !bpf_map_lookup_elem(&accounts, &lease);
 }
 
 /* With a note, or else until its process ends. */
@@ -179,14 +189,17 @@ static __always_inline void keep(struct allocation *which, struct held *held)
 }
 
 /* False where another took it away. */
-static __always_inline bool unnote(struct allocation *which, __u64 lease)
+static __always_inline bool unnote(struct allocation *which, const struct held *old)
 {
+	__u64 lease = old->lease;
 	struct gpu_account *account = bpf_map_lookup_elem(&accounts, &lease);
 
 	if (bpf_map_delete_elem(&allocations, which))
 		return false;
 	if (account)
 		__sync_fetch_and_add(&account->notes, -1);
+	if (old->shared)
+		__sync_fetch_and_add(&shared, -1);
 	return true;
 }
 
@@ -198,7 +211,7 @@ static __always_inline void replaced(struct allocation *which)
 	if (!there)
 		return;
 	old = *there;
-	if (!unnote(which, old.lease))
+	if (!unnote(which, &old))
 		return;
 	if (old.mappings)
 		unlist(which->process, old.size);
@@ -214,14 +227,22 @@ static __always_inline struct held *handle_of(struct allocation *owner, __u64 bo
 	return held && held->born == born ? held : NULL;
 }
 
+/* `count` is the note's, whose place may be another's by now: then that is put right. */
+static __always_inline void add(struct allocation *which, struct held *held, __u32 *count, __s32 by)
+{
+	__sync_fetch_and_add(count, by);
+	if (bpf_map_lookup_elem(&allocations, which) != held)
+		__sync_fetch_and_add(count, -by);
+}
+
 /* With the last of mappings and references a handle's memory goes. */
 static __always_inline void gone(struct held *held, struct allocation *owner)
 {
-	__u64 lease = held->lease, size = held->size;
+	struct held old = *held;
 
 	/* Of several who see the last go, one takes the note away. */
-	if (!held->mappings && !held->references && unnote(owner, lease))
-		uncharge(lease, size);
+	if (!old.mappings && !old.references && unnote(owner, &old))
+		uncharge(old.lease, old.size);
 }
 
 static __always_inline void unpinned(__u64 handle, __u64 born, __u32 process)
@@ -231,7 +252,7 @@ static __always_inline void unpinned(__u64 handle, __u64 born, __u32 process)
 
 	if (!held)
 		return;
-	__sync_fetch_and_add(&held->mappings, -1);
+	add(&owner, held, &held->mappings, -1);
 	gone(held, &owner);
 }
 
@@ -243,26 +264,32 @@ static __always_inline void unmapped(struct allocation *which)
 	if (!there)
 		return;
 	old = *there;
-	if (unnote(which, old.lease))
+	if (unnote(which, &old))
 		unpinned(old.handle, old.born, which->process);
 }
 
 static long drop_one(void *map, struct allocation *which, struct held *held, __u32 *process)
 {
-	if (which->process == *process) {
-		if (which->space != MAPPING)
-			uncharge_held(held);
-		unnote(which, held->lease);
-	}
+	struct allocation key = *which;
+	struct held old = *held;
+
+	if (key.process == *process && unnote(&key, &old) && key.space != MAPPING)
+		uncharge_held(&old);
 	return 0;
 }
 
+/* Threads that end together may each be the last: the one that takes the process's note away sees to the rest. */
 static __always_inline void drop_process(__u32 id)
 {
 	struct allocation which = { .process = id, .space = PROCESS };
+	struct held *held = bpf_map_lookup_elem(&allocations, &which), old;
 
-	if (!bpf_map_lookup_elem(&allocations, &which))
+	if (!held)
 		return;
+	old = *held;
+	if (!unnote(&which, &old))
+		return;
+	uncharge_held(&old);
 	bpf_for_each_map_elem(&allocations, drop_one, &id, 0);
 }
 

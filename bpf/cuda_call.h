@@ -15,6 +15,8 @@
 #define LOCATION 8	   /* of it in CUmemAllocationProp */
 #define PITCH 512	   /* what a row is rounded up to, as far as known before */
 #define PID_LEVELS 32
+#define TELL_EVERY 100000000 /* nanoseconds for each kill that is told, after the first */
+#define TELL_FIRST 10
 
 enum what { TAKE = 1, TAKE_PITCH, TAKE_ARRAY, GIVE, MAP, UNMAP, RETAIN };
 enum state { CHARGED = 1, GATED, PASSED };
@@ -47,7 +49,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
+	__uint(max_entries, 4 << 20);
 } gpu_events SEC(".maps");
 
 /* Inode of the daemon's pid namespace: processes are told by their number there. */
@@ -122,11 +124,16 @@ static __always_inline bool tell(__u32 kind, const struct call *call, struct gpu
 	return true;
 }
 
-static __always_inline void kill_caller(struct call *call, struct gpu_account *account)
+/* Not of each is told: a program may have children killed as fast as it can make them. */
+static __always_inline void kill_caller(__u32 kind, struct call *call, struct gpu_account *account)
 {
+	__u64 now = bpf_ktime_get_ns(), told = account->told, next = now - TELL_FIRST * TELL_EVERY;
+
+	next = (told > next ? told : next) + TELL_EVERY;
 	__sync_fetch_and_add(&account->killed, 1);
 	bpf_send_signal(SIGKILL);
-	tell(GPU_KILLED, call, account);
+	if (next <= now && __sync_val_compare_and_swap(&account->told, told, next) == told)
+		tell(kind, call, account);
 }
 
 static __always_inline __u64 charged(const struct call *call)
@@ -142,7 +149,10 @@ static __always_inline struct call *current_call(void)
 	return call && call->what ? call : NULL;
 }
 
-/* This thread is in it from here on; false where the kernel has no memory for that just now. */
+/*
+ * This thread is in it from here on. False where the thread had none yet and the kernel can make no room for it: it
+ * has no memory just now or, being preemptible, has put off another on this CPU that was changing such storage.
+ */
 static __always_inline bool enter(const struct call *call)
 {
 	struct call *kept = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0,
@@ -164,11 +174,13 @@ static __always_inline void left(const struct call *call)
 static __always_inline void forget(void)
 {
 	struct call *old = current_call();
+	struct gpu_account *account;
 
 	if (!old)
 		return;
-	if (old->state == GATED)
-		bpf_send_signal(SIGKILL);
+	account = bpf_map_lookup_elem(&accounts, &old->lease);
+	if (account && old->state == GATED)
+		kill_caller(GPU_KILLED, old, account);
 	else
 		unlist(bpf_get_current_pid_tgid() >> 32, old->listed ? old->note.size : charged(old));
 	if (old->listed)
@@ -209,7 +221,7 @@ static __always_inline int take(struct call *call)
 		call->size = array(call);
 	call->size = rounded(call->size, call->space);
 	if (!known(id, call->lease)) {
-		kill_caller(call, account);
+		kill_caller(GPU_LOST, call, account);
 		return 0;
 	}
 	call->hidden = call->size;
@@ -225,7 +237,7 @@ static __always_inline int take(struct call *call)
 		if (call->state == CHARGED)
 			unlist(id, call->size);
 		else
-			kill_caller(call, account);
+			kill_caller(GPU_LOST, call, account);
 		left(call);
 		return 0;
 	}
@@ -234,7 +246,7 @@ static __always_inline int take(struct call *call)
 		/* To this thread: while the process has a SIGSTOP pending for another, one more wakes nobody. */
 		bpf_send_signal_thread(SIGSTOP);
 		if (!tell(GPU_GATED, call, account))
-			kill_caller(call, account);
+			kill_caller(GPU_LOST, call, account);
 	}
 	return 0;
 }

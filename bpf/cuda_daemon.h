@@ -66,4 +66,24 @@ int correct(struct gpu_before *given)
 	return -EAGAIN;
 }
 
+static long sweep_one(void *map, struct allocation *which, struct held *held, __u64 *lease)
+{
+	struct allocation key = *which;
+	struct held old = *held;
+
+	if (old.lease == *lease)
+		unnote(&key, &old);
+	return 0;
+}
+
+/* Of a lease whose account has gone: its notes would be in the way of others', for as long as its processes live. */
+SEC("syscall")
+int sweep(__u64 *given)
+{
+	__u64 lease = *given;
+
+	bpf_for_each_map_elem(&allocations, sweep_one, &lease, 0);
+	return 0;
+}
+
 #endif

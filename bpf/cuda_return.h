@@ -25,7 +25,7 @@ static __always_inline void taken(struct call *call, struct gpu_account *account
 	/* What is still not to be read is hidden: the driver has read it. */
 	if ((call->what == TAKE_ARRAY && !held.size) ||
 	    (held.size > call->size && !charge(account, held.size - call->size))) {
-		kill_caller(call, account);
+		kill_caller(GPU_LOST, call, account);
 		held.size = call->size;
 	}
 	held.born = __sync_fetch_and_add(&births, 1) + 1;
@@ -48,7 +48,7 @@ static __always_inline void released(struct call *call, struct allocation *owner
 	if (!held)
 		return;
 	if (held->references)
-		__sync_fetch_and_add(&held->references, -1);
+		add(owner, held, &held->references, -1);
 	gone(held, owner);
 }
 
@@ -60,7 +60,7 @@ static __always_inline void retained(struct call *call, struct allocation *owner
 		return;
 	held = bpf_map_lookup_elem(&allocations, owner);
 	if (held)
-		__sync_fetch_and_add(&held->references, 1);
+		add(owner, held, &held->references, 1);
 }
 
 /* Without room for the note its end will not be heard, and the handle stays until its process ends. */
@@ -80,7 +80,7 @@ static __always_inline void came_back(struct call *call, bool failed)
 		if (failed)
 			uncharge(call->lease, charged(call));
 		else if (account && call->state == GATED && !charge(account, call->size))
-			kill_caller(call, account); /* it went on without leave */
+			kill_caller(GPU_KILLED, call, account); /* it went on without leave */
 		else if (account)
 			taken(call, account, &which);
 	} else if (call->what == GIVE && call->listed) {

@@ -168,6 +168,7 @@ struct gpu_account {
 	__u64 peak;
 	__u64 gated;  /* calls that did not fit */
 	__u64 killed; /* processes that went on all the same, or that nobody could be told of */
+	__u64 told;   /* the time that those which were told have used up */
 	__u64 before; /* of `used`: what was there before, which no call is charged for */
 	__u64 changes; /* of what calls are charged, and may be soon: counted before they are made */
 	/* Of `used`: what the driver may not show, as a call is under way, or where memory may be elsewhere. */
@@ -178,6 +179,7 @@ struct gpu_account {
 enum gpu_event_kind {
 	GPU_GATED = 1,	/* it is stopped, and waits for a verdict */
 	GPU_KILLED = 2, /* it went on without one */
+	GPU_LOST = 3,	/* killed, as it could not be counted, or not be stopped */
 };
 
 struct gpu_event {

@@ -18,7 +18,8 @@ async def freeze(core: Core, live: LiveCall, *, frozen: bool) -> None:
         (CallState.FROZEN, CallState.RUNNING) if frozen else (CallState.RUNNING, CallState.FROZEN)
     )
     async with live.lock:
-        if (live.gpu_held or live.gpu_gates) and not frozen:
+        # What frees it then does not know that it is to stay frozen.
+        if live.gpu_held or live.gpu_gates:
             raise ConflictError(
                 f"call {live.record.id} is stopped as it goes beyond its lease of GPU memory: "
                 f"change its lease, or kill it"

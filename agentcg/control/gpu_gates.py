@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _EVERY = 1.0
 _DYING = 2.0
+_LAST = 1.0  # for who was in line until its time was over: one that is killed makes room
 _BUSY = 0.2  # seconds until a lease that is just being changed is asked for anew
 
 
@@ -43,9 +44,15 @@ async def follow(core: Core, guard: "UprobeGuard") -> None:
     """Answer who stands there, and look for copies of the library, until cancelled."""
     loop, news = asyncio.get_running_loop(), asyncio.Event()
     turns: weakref.WeakValueDictionary[LeaseId, asyncio.Lock] = weakref.WeakValueDictionary()
-    loop.add_reader(guard.fd, news.set)
+
+    def heard() -> None:
+        # Its turn may have to wait: until then it would be readable without end.
+        loop.remove_reader(guard.fd)
+        news.set()
+
     try:
         while True:
+            loop.add_reader(guard.fd, heard)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_EVERY):
                     await news.wait()
@@ -86,10 +93,12 @@ async def _decide(
     core: Core, guard: "UprobeGuard", gate: "Gate", live: LiveCall, leases: Sequence[Lease]
 ) -> None:
     if gate.killed:
-        why = "nobody answered in time" if gate.late else "it went on without leave"
+        why = "it went on without leave"
+        if gate.late or gate.lost:
+            why = "nobody answered in time" if gate.late else "it could not be counted"
     else:
         try:
-            async with asyncio.timeout(gate.at + GATE - time.monotonic()):
+            async with asyncio.timeout(max(_LAST, gate.at + GATE - time.monotonic())):
                 why = await _raised(core, guard, gate, live)
         except TimeoutError:
             why = f"there was no room within {GATE:g} s"

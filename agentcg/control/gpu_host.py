@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # A call at the gate of libcuda is denied after so long: the engine has made room by then, or not.
 GATE = 30.0
+_LATE = 10.0  # seconds more, by the guard itself: its leaf had no answer at all
 Hear = Callable[[Finding], object]
 Correct = Callable[[Mapping[int, int], float], None]  # what leaves use, by a driver asked then
 _ORDER = tuple(GuardKind)  # weakest first
@@ -166,7 +167,7 @@ def find(
     from agentcg.gpu.uprobe import UprobeGuard
     from agentcg.kernel.bpffs import Pins
 
-    uprobe, gate = UprobeGuard(libcuda.installed(), timeout=GATE), None
+    uprobe, gate = UprobeGuard(libcuda.installed(), timeout=GATE + _LATE), None
     watched = partial(Watched, now=now, hear=hear, correct=uprobe.correct)
     device, guards = _device(settings, root, pool, watched)
     guards[GuardKind.UPROBE] = uprobe

@@ -1,6 +1,8 @@
 """The accounts of bpf/cuda.bpf.c, by the id of a leaf: quota, use, and what was there before."""
 
 import errno
+import math
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 
@@ -21,19 +23,25 @@ class Accounts:
         self._map = stack.enter_context(one.map("accounts"))
         self._decide = stack.enter_context(one.program("decide").command())
         self._correct = stack.enter_context(one.program("correct").command())
+        self._sweep = stack.enter_context(one.program("sweep").command())
         self._before: dict[int, Before] = {}
 
-    def begin(self, leaf: int, quota: int, used: int) -> None:
-        """Count from now on; `used` is what its processes are thought to have."""
+    def begin(self, leaf: int, quota: int, used: int, last: int) -> None:
+        """Count from now on; `used` is what its processes may have, `last` what they were seen to.
+
+        That counts where the driver, which is to tell, does not.
+        """
         account = GpuAccount(quota=quota, used=used, before=used)
         self._map.update(_key(leaf), bytes(account))
-        self._before[leaf] = Before()
+        self._before[leaf] = Before(last=last, due=time.monotonic() + _READ)
 
-    def begin_more(self, leaf: int, used: int) -> None:
+    def begin_more(self, leaf: int, used: int, last: int) -> None:
         """The same of another lease of the leaf, by which its processes may have more."""
         account = self.get(leaf)
         if account is not None and used:
             self._correct.run(bytes(GpuBeforeRecord(leaf, account.before + used)))
+            before = self._before[leaf]
+            before.last, before.due = before.last + last, time.monotonic() + _READ
 
     def set(self, leaf: int, quota: int) -> None:
         """Allow so much."""
@@ -71,6 +79,14 @@ class Accounts:
                 with suppress(BpfError):  # too many change it meanwhile: by the next reading
                     self._correct.run(bytes(GpuBeforeRecord(leaf, left)))
 
+    def untold(self, now: float) -> None:
+        """Go by what was last seen where the driver has told nothing."""
+        for leaf, before in self._before.items():
+            last = before.untold(now)
+            if last is not None:
+                with suppress(BpfError):
+                    self._correct.run(bytes(GpuBeforeRecord(leaf, last)))
+
     def sure(self, leaf: int, now: float) -> float:
         """Who came to the gate by this time has not only what was there before to wait for.
 
@@ -78,18 +94,22 @@ class Accounts:
         """
         before, account = self._before.get(leaf), self.get(leaf)
         if before is None or account is None or not account.before:
-            return now
+            return math.inf  # also who came since this turn began
         return max(before.at, now - _READ)
 
     def end(self, leaf: int) -> None:
-        """Count no more: nobody is stopped from here on."""
-        self._map.delete(_key(leaf))
-        self._before.pop(leaf, None)
+        """Count no more: nobody is stopped from here on, and nothing is noted."""
+        self._drop(leaf)
+        self._sweep.run(_key(leaf))
 
     def close(self) -> None:
-        """Those of all."""
+        """Those of all; what is noted goes with the object."""
         for leaf in list(self._before):
-            self.end(leaf)
+            self._drop(leaf)
+
+    def _drop(self, leaf: int) -> None:
+        self._map.delete(_key(leaf))
+        self._before.pop(leaf, None)
 
 
 def _key(cgroup_id: int) -> bytes:

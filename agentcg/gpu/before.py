@@ -14,10 +14,19 @@ class Before:
     """What is known of one account's; `at`: when the driver was asked by which it is."""
 
     at: float = _NEVER
+    last: int = 0  # by an earlier daemon: what counts where the driver has told nothing by `due`
+    due: float = float("inf")
     _account: tuple[int, int] | None = field(default=None, init=False)  # used, changes
     _hidden: int = field(default=0, init=False)
     _told: int = field(default=0, init=False)
     _begun: float = field(default=_NEVER, init=False)
+
+    def untold(self, now: float) -> int | None:
+        """What counts in place of the driver's word, once, where that has not come."""
+        if self._begun != _NEVER or now < self.due:
+            return None
+        self.due = float("inf")
+        return self.last
 
     def read(
         self, told: int, begun: float, *, size: int, used: int, changes: int, hidden: int
@@ -37,10 +46,12 @@ class Before:
         if not still:
             return None
         seen = max(0, used - size)
-        left = max(0, most - max(0, seen - covered))
-        if self.at != _NEVER:
-            left = min(left, size)
-        self.at = since
+        # What is hidden is all in the reading, or nothing of it.
+        low, high = max(0, most - seen), max(0, most - max(0, seen - covered))
+        known = self.at != _NEVER
+        left = min(size, high) if known else min(max(size, low), high)
+        if known or not covered:
+            self.at = since
         if left == size:
             return None
         self._account = (seen + left, changes)

@@ -8,15 +8,18 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from typing import Self
 
 from agentcg.errors import AgentcgError
 from agentcg.kernel import pidfd, procfs
+from agentcg.kernel.bpf_records import GPU_GATED, GPU_LOST, SECOND, GpuEventRecord
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import Lease, LeaseId
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
+_AT_ONCE = 256  # descriptors
 _MARK = "user.agentcg.gpu_gate"
 
 
@@ -24,7 +27,7 @@ _MARK = "user.agentcg.gpu_gate"
 class Gate:
     """A call that did not fit: it waits, or is `killed` as it went on without an answer.
 
-    `late`: it was killed as nobody answered in time.
+    `late`: it was killed as nobody answered in time; `lost`: as it could not be counted or stopped.
 
     `leases` are those of its leaf, `quota` what they have together. `program` is a word of its own
     choice. Bytes, and seconds of CLOCK_MONOTONIC.
@@ -41,6 +44,24 @@ class Gate:
     thread: int
     killed: bool
     late: bool = False
+    lost: bool = False
+
+    @classmethod
+    def heard(cls, event: GpuEventRecord, leases: Iterable[LeaseId]) -> Self:
+        """As the probes tell it."""
+        return cls(
+            leases=tuple(leases),
+            pid=event.pid,
+            program=event.comm.decode("utf-8", "backslashreplace"),
+            asked=event.size,
+            used=event.used,
+            quota=event.quota,
+            at=event.at / SECOND,
+            number=event.gate,
+            thread=event.thread,
+            killed=event.kind != GPU_GATED,
+            lost=event.kind == GPU_LOST,
+        )
 
 
 class Leaf:
@@ -86,27 +107,33 @@ class Leaf:
                 time.sleep(0.001)
         return True
 
-    def passed(self, gate: Gate) -> None:
-        """It may go on, or has; its process does when no other thread of it waits."""
-        self.gates.pop(gate.number, None)
-        if gate.pid not in {one.pid for one in self.gates.values()}:
-            _signal(self.cgroup, gate.pid, signal.SIGCONT)
+    def passed(self, *gates: Gate) -> None:
+        """They may go on, or have; a process does when no other thread of it waits."""
+        for one in gates:
+            self.gates.pop(one.number, None)
+        wait = {one.pid for one in self.gates.values()}
+        _signal(self.cgroup, {one.pid for one in gates} - wait, signal.SIGCONT)
         self._thaw()
 
-    def deny(self, gate: Gate) -> bool:
-        """Kill its process, and with it all that waits there; False if it has gone."""
-        killed = _kill(self.cgroup, gate.pid)
-        self.forget(gate.pid)
+    def deny(self, *gates: Gate) -> set[int]:
+        """Kill their processes, and with these all that waits there; those that had not gone."""
+        pids = {one.pid for one in gates}
+        killed = _kill(self.cgroup, pids)
+        self.forget(*pids)
         return killed
 
     def forget(self, *pids: int) -> None:
         """Let nothing wait of processes that are dead."""
         dead = set(pids)
-        self.gates = {number: one for number, one in self.gates.items() if one.pid not in dead}
-        self._thaw()
+        left = {number: one for number, one in self.gates.items() if one.pid not in dead}
+        if len(left) < len(self.gates):
+            self.gates = left
+            self._thaw()
 
     def prune(self) -> None:
         """Forget who was killed by others."""
+        if not self.gates:
+            return
         gone = {one.pid for one in self.gates.values()} - {0, *self.pids()}
         if gone:
             self.forget(*gone)
@@ -156,8 +183,7 @@ def waiting(cgroup: CgroupDir) -> tuple[int, ...]:
 def recover(cgroup: CgroupDir) -> None:
     """Let go on what an earlier daemon stopped; who waits at a gate is killed, for want of one."""
     with suppress(OSError):
-        for pid in waiting(cgroup):
-            _kill(cgroup, pid)
+        _kill(cgroup, set(waiting(cgroup)))
         with suppress(AgentcgError):
             cgroup.freeze(frozen=False)
         unmark(cgroup)
@@ -180,26 +206,32 @@ def _path(cgroup: CgroupDir) -> str:
     return f"/proc/self/fd/{cgroup.fileno()}"
 
 
-def _kill(cgroup: CgroupDir, pid: int) -> bool:
-    if pid:
-        return _signal(cgroup, pid, signal.SIGKILL)
+def _kill(cgroup: CgroupDir, pids: set[int]) -> set[int]:
+    if 0 not in pids:
+        return _signal(cgroup, pids, signal.SIGKILL)
     with suppress(AgentcgError):  # it has no number in our namespace
         cgroup.kill()
-        return True
-    return False
+        return pids
+    return set()
 
 
-def _signal(cgroup: CgroupDir, pid: int, number: int) -> bool:
-    with suppress(AgentcgError, ProcessLookupError):
-        fd = pidfd.open(pid)
-        try:
-            # The number may be another's by now.
-            if pid in _pids(cgroup):
-                signal.pidfd_send_signal(fd, number)
-                return True
-        finally:
-            os.close(fd)
-    return False
+def _signal(cgroup: CgroupDir, pids: set[int], number: int) -> set[int]:
+    """Those of them that are here, by one look for many."""
+    told, rest = set(), list(pids)
+    while rest:
+        some, rest = rest[:_AT_ONCE], rest[_AT_ONCE:]
+        with ExitStack() as stack, suppress(AgentcgError):
+            found = {}
+            for pid in some:
+                with suppress(AgentcgError):
+                    found[pid] = pidfd.open(pid)
+                    stack.callback(os.close, found[pid])
+            # A number may be another's by now.
+            for pid in found.keys() & set(_pids(cgroup)):
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(found[pid], number)
+                    told.add(pid)
+    return told
 
 
 def _pids(cgroup: CgroupDir) -> Iterator[int]:

@@ -26,7 +26,7 @@ from agentcg.gpu.gates import Gate, Leaf, kill_asker
 from agentcg.kernel import probe_bpf, probe_uretprobe, procfs
 from agentcg.kernel.bpf_map import RingBuffer
 from agentcg.kernel.bpf_object import Object, shipped
-from agentcg.kernel.bpf_records import GPU_KILLED, SECOND, GpuAccount, GpuEventRecord
+from agentcg.kernel.bpf_records import GPU_GATED, SECOND, GpuAccount, GpuEventRecord
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.kernel.patience import Patience
 from agentcg.model.gpu import GuardKind, Lease, LeaseState
@@ -36,6 +36,7 @@ log = logging.getLogger("agentcg")
 OBJECT = "cuda"
 _NEW = {LeaseState.QUEUED, LeaseState.SHRINKING}  # states in which it is held first
 _STILL = 0.25  # seconds for a leaf to be frozen when it is answered; a turn has as much for all
+_HEARING = 0.05  # seconds of a turn for what is told; the rest has the next
 _DETACH = 2.0  # seconds; the rest goes on beside
 
 
@@ -105,7 +106,8 @@ class UprobeGuard:
         """
         with self._lock:
             self._need()
-            self._ring.consume()
+            self._ring.turn(_HEARING)
+            self._accounts.untold(now)
             late: list[Gate] = []
             end = time.monotonic() + _STILL
             for leaf in self._leaves.values():
@@ -127,15 +129,15 @@ class UprobeGuard:
         with self._lock:
             self._need()
             known = self._leaves.get(leaf.id)
-            used = lease.used or 0
+            used = last = lease.used or 0
             if self._to_be_told and lease.state not in _NEW:
                 used = lease.bytes  # an earlier daemon granted it: it may have taken all since
             if known is None:
                 known = Leaf(leaf)
-                self._accounts.begin(leaf.id, lease.bytes, used)
+                self._accounts.begin(leaf.id, lease.bytes, used, last)
                 self._leaves[leaf.id] = known
             elif lease.id not in known.leases:
-                self._accounts.begin_more(leaf.id, used)
+                self._accounts.begin_more(leaf.id, used, last)
             known.leases[lease.id] = lease
             self._set(known)
         self.scan(leaf.id)
@@ -149,9 +151,11 @@ class UprobeGuard:
             for leaf in self._leaves.values():
                 if gate.number in leaf.gates:
                     leaf.prune()
+                    # Who was denied before may have made room for this one.
+                    self._settle(leaf, time.monotonic() + _STILL)
                 if gate.number in leaf.gates:
                     told()
-                    return leaf.deny(gate)
+                    return bool(leaf.deny(gate))
         return False
 
     def release(self, lease: Lease, leaf: CgroupDir) -> None:
@@ -238,20 +242,17 @@ class UprobeGuard:
         if not leaf.gates:
             return
         # A process that goes on takes all its threads along: none of them may wait unheard.
-        if not leaf.still(end):
+        if not leaf.still(end) or self._ring.turn(_HEARING):
             return  # the next turn sees to it
-        self._ring.consume()
-        for gate in sorted(leaf.gates.values(), key=lambda one: one.number):
-            if self._accounts.lets(leaf.cgroup.id, leaf.quota, gate):
-                leaf.passed(gate)
+        those, quota = sorted(leaf.gates.values(), key=lambda one: one.number), leaf.quota
+        leaf.passed(*(one for one in those if self._accounts.lets(leaf.cgroup.id, quota, one)))
 
     def _overdue(self, leaf: Leaf, now: float) -> list[Gate]:
         """Deny who waited too long; and who has no number here, whom nobody could let go on."""
-        return [
-            replace(gate, killed=True, late=True)
-            for gate in list(leaf.gates.values())
-            if (not gate.pid or now - gate.at >= self._timeout) and leaf.deny(gate)
-        ]
+        those = [one for one in leaf.gates.values() if not one.pid or now - one.at >= self._timeout]
+        killed = leaf.deny(*those) if those else ()
+        late = {one.pid: replace(one, killed=True, late=True) for one in those}
+        return [late[pid] for pid in killed]
 
     def _watch(self, probed: libcuda.Probed, pid: int, whose: int) -> None:
         for path in libcuda.mapped(pid):
@@ -267,29 +268,17 @@ class UprobeGuard:
     def _drop(self, leaf: Leaf | None) -> None:
         if leaf is None:
             return
-        for gate in list(leaf.gates.values()):
-            leaf.deny(gate)
+        leaf.deny(*leaf.gates.values())
         leaf.cgroup.close()
 
     def _heard(self, record: bytes) -> None:
         event = GpuEventRecord.from_buffer_copy(record)
         leaf = self._leaves.get(event.lease)
         if leaf is None:
-            if event.kind != GPU_KILLED and event.pid:
+            if event.kind == GPU_GATED and event.pid:
                 kill_asker(event.pid, event.at / SECOND)  # its lease was taken back meanwhile
             return
-        gate = Gate(
-            leases=tuple(leaf.leases),
-            pid=event.pid,
-            program=event.comm.decode("utf-8", "backslashreplace"),
-            asked=event.size,
-            used=event.used,
-            quota=event.quota,
-            at=event.at / SECOND,
-            number=event.gate,
-            thread=event.thread,
-            killed=event.kind == GPU_KILLED,
-        )
+        gate = Gate.heard(event, leaf.leases)
         if gate.killed:
             leaf.forget(gate.pid)
         else:

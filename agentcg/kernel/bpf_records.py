@@ -181,6 +181,7 @@ class GpuAccount(ctypes.Structure):
         ("peak", _U64),
         ("gated", _U64),
         ("killed", _U64),
+        ("told", _U64),
         ("before", _U64),
         ("changes", _U64),
         ("hidden", ctypes.c_int64),
@@ -188,7 +189,7 @@ class GpuAccount(ctypes.Structure):
     )
 
 
-GPU_GATED, GPU_KILLED = 1, 2
+GPU_GATED, GPU_KILLED, GPU_LOST = 1, 2, 3
 
 
 class GpuEventRecord(ctypes.Structure):

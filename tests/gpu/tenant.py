@@ -3,7 +3,7 @@
 FORM is how it comes by a function: `dlsym` by the library's name (LD_LIBRARY_PATH), `proc` by
 cuGetProcAddress, `path` by the library's absolute path. Each line is `take HOW BYTES`, `give HOW
 NUMBER`, `map NUMBER BYTES`, `unmap NUMBER`, `retain NUMBER`, `reset`, `threads COUNT BYTES`,
-`fork BYTES`, `signals PID`,
+`crowd COUNT BYTES`, `fork BYTES`, `signals PID`,
 `pairs COUNT BYTES`, `many COUNT BYTES`, `churn COUNT BYTES`,
 `linger`, `free`, `total` or `close`; each answer is one line: a number, or
 `error CODE`.
@@ -73,6 +73,20 @@ def threads(count: int, size: int) -> int:
     for one in those:
         one.join()
     return sum(one > 0 for one in got)
+
+
+def crowd(rounds: int, size: int) -> int:
+    """A child after another takes, and ends with threads that do nothing; how many that was."""
+    for _ in range(rounds):
+        child = os.fork()
+        if not child:
+            LIB.cuInit(0)
+            many(400, size)
+            for _ in range(2):
+                threading.Thread(target=signal.pause, daemon=True).start()
+            os._exit(0)
+        os.waitpid(child, 0)
+    return rounds
 
 
 def fork(size: int) -> int:
@@ -171,6 +185,7 @@ def main() -> None:
         else:
             doing: dict[str, Any] = {
                 "threads": threads,
+                "crowd": crowd,
                 "fork": fork,
                 "signals": signals,
                 "pairs": pairs,

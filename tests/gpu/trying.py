@@ -45,7 +45,7 @@ def uprobe(nvml: Nvml, root: CgroupDir, gpu: str) -> Iterator[str]:
         yield f"not tried: {reason}"
         return
     kind = ["torch"] if importlib.util.find_spec("torch") else []
-    guard.start()
+    guard.start(told=False)  # nobody reads it here
     try:
         with leaf_of(root) as leaf, taker(gpu, "taker.py", *kind) as process:
             leaf.move(process.pid)

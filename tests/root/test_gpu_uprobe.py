@@ -214,7 +214,8 @@ def test_who_is_continued_before_the_freeze_never_gets_its_answer(
             tenant.process.send_signal(signal.SIGCONT)
         assert tenant.answer() == ""
         assert tenant.process.returncode == -signal.SIGKILL
-    assert comes(guard, lambda gate: gate.killed).asked == 102 * MIB
+    gate = comes(guard, lambda gate: gate.killed)
+    assert (gate.asked, gate.lost) == (102 * MIB, False)
     account = guard.account(leaf)
     assert account is not None
     assert (account.gated, account.killed, account.used, account.peak) == (1, 1, 0, 0)

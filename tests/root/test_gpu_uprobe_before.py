@@ -159,6 +159,27 @@ def test_after_a_restart_nothing_more_is_taken_until_the_driver_has_told(
         guard.deny(gate)
 
 
+def test_after_a_restart_without_readings_what_was_last_seen_counts(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device
+) -> None:
+    for number, size in enumerate((60 * MIB, 40 * MIB)):
+        one = replace(lease(size, f"g-{number}"), state=LeaseState.ACTIVE, used=10 * MIB)
+        guard.hold(one, leaf)
+    assert used(guard, leaf) == 100 * MIB
+    with device.tenant(leaf) as tenant:
+        tenant.ask(f"take cuMemAlloc_v2 {60 * MIB}")
+        said = tenant.process.stdout
+        assert said is not None
+
+        def goes_on() -> bool:
+            guard.turn(time.monotonic() + 3)
+            return bool(select.select([said], [], [], 0.1)[0])
+
+        until(goes_on, "its leave")
+        assert tenant.answer().isdigit()
+        assert used(guard, leaf) == 80 * MIB
+
+
 def test_what_is_taken_beside_a_correction_is_not_lost(
     guard: UprobeGuard, leaf: CgroupDir, device: Device
 ) -> None:

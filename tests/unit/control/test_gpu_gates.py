@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -66,7 +65,7 @@ async def test_who_stands_at_the_gate_gets_what_it_asked_for_first(
     assert call.killed_for is None
 
 
-@pytest.mark.parametrize("case", ["beyond", "no room", "without leave", "late"])
+@pytest.mark.parametrize("case", ["beyond", "no room", "without leave", "late", "lost"])
 async def test_beyond_that_or_without_room_it_is_killed_and_told(
     core: Core, call: LiveCall, lessor: Lessor, told: list[Event], case: str
 ) -> None:
@@ -75,7 +74,8 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
     call.gpu_held = True  # by the watchdog, whose business it stays
     lessor.refuses = LimitError("no room") if case == "no room" else None
     asked = 9 * GIB if case == "beyond" else GATE.asked
-    gate = replace(GATE, asked=asked, killed=case in {"without leave", "late"}, late=case == "late")
+    killed = case in {"without leave", "late", "lost"}
+    gate = replace(GATE, asked=asked, killed=killed, late=case == "late", lost=case == "lost")
     await answer(core, guard, gate)
     assert guard.denied == ([] if gate.killed else [gate])
     assert call.killed_for is Cause.GPU
@@ -85,32 +85,9 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
         "no room": "(no room)",
         "without leave": "(it went on without leave)",
         "late": "(nobody answered in time)",
+        "lost": "(it could not be counted)",
     }
     assert words[case] in told[-1].text
-
-
-async def test_a_turn_that_fails_is_not_the_last(
-    core: Core, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gpu_gates, "_EVERY", 0.01)
-    turns, again = [OSError("no such file"), RuntimeError("a defect")], asyncio.Event()
-    read, write = os.pipe()
-
-    def turn(_now: float) -> list[Any]:
-        if turns:
-            raise turns.pop()
-        loop.call_soon_threadsafe(again.set)
-        return []
-
-    loop = asyncio.get_running_loop()
-    guard: Any = SimpleNamespace(fd=read, scan=lambda: None, turn=turn)
-    following = asyncio.create_task(gpu_gates.follow(core, guard))
-    async with asyncio.timeout(30):
-        await again.wait()
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
-    os.close(read)
-    os.close(write)
 
 
 async def test_a_call_whose_child_is_killed_goes_on_and_fails_for_that_or_does_not_fail(
@@ -181,9 +158,24 @@ async def test_a_stop_denies_who_waits_and_goes_on_once_that_has_its_outcome(
     assert order == ["denied", "closed", "denied"]
 
 
-async def test_who_waits_for_a_raise_is_denied_in_the_end(
-    core: Core, call: LiveCall, lessor: Lessor, told: list[Event]
+@pytest.mark.usefixtures("call")
+async def test_who_was_in_line_until_its_time_was_over_has_what_there_is_by_then(
+    core: Core, lessor: Lessor
 ) -> None:
+    guard: Any = Probes()
+    await answer(core, guard, replace(GATE, at=time.monotonic() - gpu_host.GATE - 1))
+    assert lessor.leases[LEASE.id].bytes == 5 * GIB
+    assert guard.denied == []
+
+
+async def test_who_waits_for_a_raise_is_denied_in_the_end(
+    core: Core,
+    call: LiveCall,
+    lessor: Lessor,
+    told: list[Event],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gpu_gates, "_LAST", 0.01)
     guard: Any = Probes()
     lessor.room.clear()
     gate = replace(GATE, at=time.monotonic() - gpu_host.GATE)

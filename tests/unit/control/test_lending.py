@@ -179,13 +179,15 @@ async def test_a_program_is_its_sessions_to_tell_of(
         await lending.program(core, ADMIN, None, ProgramId("p"), body)
 
 
-async def test_who_is_stopped_for_its_lease_is_not_thawed_by_request(
-    core: Core, call: LiveCall
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("held", [False, True])
+async def test_who_is_stopped_for_its_lease_is_neither_thawed_nor_frozen_by_request(
+    core: Core, call: LiveCall, *, frozen: bool, held: bool
 ) -> None:
-    call.gpu_held = True
+    call.gpu_held, call.gpu_gates = held, int(not held)
     with pytest.raises(ConflictError, match="beyond its lease"):
         async with asyncio.timeout(10):
-            await freezing.freeze(core, call, frozen=False)
+            await freezing.freeze(core, call, frozen=frozen)
 
 
 @pytest.mark.parametrize("line", [False, True])

@@ -1,5 +1,6 @@
 """What was there before the probes, found from readings of the driver."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,6 +111,37 @@ def test_managed_memory_on_the_host_is_not_taken_for_what_has_gone() -> None:
         assert one.read(6) is None
     one.charge(-8, hidden=-8)
     assert (one.before, one.used) == (6, 6)
+
+
+def test_where_the_driver_tells_nothing_what_an_earlier_daemon_saw_counts_once() -> None:
+    one, other = Before(last=3, due=5.0), Before(last=3, due=5.0)
+    assert one.untold(4.9) is None
+    assert one.untold(5.0) == 3
+    assert one.untold(6.0) is None
+    assert other.read(2, 1.0, size=6, used=6, changes=1, hidden=0) is None
+    assert other.untold(6.0) is None
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_managed_memory_that_is_there_at_the_first_reading_counts_once(resident: bool) -> None:
+    truth = 0 if resident else 6
+    one = Account(before=truth, thought=0)
+    one.charge(6, hidden=6)
+    for _ in range(3):
+        one.read(6)
+    assert (one.before, one.used) == (0, 6)  # which of the two it is cannot be told yet
+    one.charge(-6, hidden=-6)
+    one.quiet()
+    assert (one.before, one.used) == (truth, truth)
+
+
+def test_what_is_thought_is_kept_as_far_as_what_is_hidden_leaves_it_open() -> None:
+    for thought, then in ((0, 2), (4, 4), (9, 8)):
+        one = Account(before=4, thought=thought)
+        one.charge(6, hidden=6)
+        for _ in range(3):
+            one.read(8)
+        assert one.before == then
 
 
 STEPS = st.lists(
