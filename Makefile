@@ -53,13 +53,14 @@ define compile-bpf
 	@$(LLVM_STRIP) -g $@.new && mv $@.new $@
 endef
 
-# A driver's libraries for tests of the GPU guards; not musl's, as a host's Python is to load them.
+# A driver's libraries for tests of the GPU guards; not musl's, as a host's Python is to load them. What the loader has before them
+# is not to get between their own functions (-Bsymbolic).
 build/gpu/libcuda.so.1: tests/gpu/cuda.c
 build/gpu/libnvidia-ml.so.1: tests/gpu/nvml.c
 build/gpu/libcuda.so.1 build/gpu/libnvidia-ml.so.1:
 	@command -v $(CLANG) >/dev/null || tools/need clang-19
 	@mkdir -p $(@D)
-	@$(CLANG) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -fPIC -shared -Wl,-soname,$(@F) -o $@ $<
+	@$(CLANG) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -fPIC -shared -Wl,-Bsymbolic,-soname,$(@F) -o $@ $<
 
 # What stands before libcuda in a call that asks for it (docs/decisions/0025-*): the shim, and the bridge by which
 # the loader finds the driver behind it. Neither names a version of glibc: a call's container may have an old one.

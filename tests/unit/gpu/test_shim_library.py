@@ -28,7 +28,28 @@ def lease(tmp_path: Path) -> Iterator[Leased]:
         yield one
 
 
-@pytest.mark.parametrize("form", ["dlsym", "proc"])
+# In a program that has the shim before the driver: whom the name leads to, by each of the two.
+_TABLE = """
+import ctypes, sys
+shim, driver = map(ctypes.CDLL, sys.argv[1:])
+for name in ("cuMemAlloc_v2", "cuMemCreate", "cuMemFreeAsync", "cuGetProcAddress_v2"):
+    for one in (shim, driver):
+        at = ctypes.c_void_p()
+        plain = name.removesuffix("_v2").encode()
+        one.cuGetProcAddress_v2(plain, ctypes.byref(at), 12000, ctypes.c_uint64(), None)
+        own = ctypes.cast(getattr(one, name), ctypes.c_void_p)
+        print(name, at.value == own.value)
+"""
+
+
+def test_the_driver_leads_to_itself_and_only_the_shim_to_the_shim(lease: Leased) -> None:
+    words = [sys.executable, "-c", _TABLE, str(SHIM / "libcuda.so.1"), str(LIBRARY)]
+    said = subprocess.run(words, env=lease.env, capture_output=True, check=True, text=True).stdout
+    assert len(said.splitlines()) == 8
+    assert "False" not in said
+
+
+@pytest.mark.parametrize("form", ["dlsym", "proc", "proc11"])
 def test_each_function_counts_and_fails_beyond_the_lease(lease: Leased, form: str) -> None:
     tenant = lease.tenant(form)
     for take, give in PAIRS:
@@ -44,11 +65,12 @@ def test_each_function_counts_and_fails_beyond_the_lease(lease: Leased, form: st
 
 def test_the_lease_is_all_the_memory_there_is(lease: Leased) -> None:
     tenant = lease.tenant()
-    assert (tenant.does("total"), tenant.does("free")) == (str(QUOTA), str(QUOTA))
+    assert [tenant.does(one) for one in ("total", "device", "free")] == [str(QUOTA)] * 3
     tenant.does(f"take cuMemAlloc_v2 {30 * MIB}")
     assert tenant.does("free") == str(70 * MIB)
     lease.resize(20 * MIB)
-    assert (tenant.does("total"), tenant.does("free")) == (str(20 * MIB), "0")
+    said = [tenant.does(one) for one in ("total", "device", "free")]
+    assert said == [str(20 * MIB), str(20 * MIB), "0"]
 
 
 def test_a_lease_that_is_changed_counts_at_once(lease: Leased) -> None:
@@ -118,6 +140,25 @@ def test_physical_memory_counts_until_the_last_of_handles_and_mappings(
         assert tenant.does(f"{way} {number}") == "0"
     assert tenant.does("free") == str(QUOTA)
     assert lease.device.used == 0
+
+
+def test_mappings_side_by_side_go_as_one(lease: Leased) -> None:
+    tenant = lease.tenant()
+    one, other = (int(tenant.does(f"take cuMemCreate {20 * MIB}")) for _ in range(2))
+    assert tenant.does(f"map {one} {20 * MIB}") == "0"
+    assert tenant.does(f"map {other} {20 * MIB} {one + 20 * MIB}") == "0"
+    for number in (one, other):
+        assert tenant.does(f"give cuMemRelease {number}") == "0"
+    assert tenant.does("free") == str(60 * MIB)
+    assert tenant.does(f"unmap {one} {40 * MIB}") == "0"
+    assert tenant.does("free") == str(QUOTA)
+    assert lease.device.used == 0
+
+
+def test_what_takes_no_memory_of_the_device_is_not_charged(lease: Leased) -> None:
+    tenant = lease.tenant()
+    assert tenant.does(f"take host {60 * MIB}").isdigit()
+    assert tenant.does("free") == str(QUOTA)
 
 
 def test_what_a_contexts_end_frees_is_not_counted_twice(lease: Leased) -> None:
