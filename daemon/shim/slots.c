@@ -10,12 +10,13 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include <linux/stat.h>
 
 #include "slots.h"
 
-enum { SLOTS = 1024, SIZE = SLOTS * 8, TRIES = 3, FIRST = 64 };
+enum { SLOTS = 1024, SIZE = SLOTS * 8, TRIES = 3, FIRST = 64, WAITS = 2000 };
 
 struct file { uint64_t inode; uint32_t major, minor; };
 
@@ -55,6 +56,11 @@ static int locked(int command, short kind, off_t byte)
 		result = fcntl(account, command, &what);
 	while (result && errno == EINTR);
 	return result ? -1 : what.l_type;
+}
+
+static bool by_another(void)
+{
+	return errno == EAGAIN || errno == EACCES;
 }
 
 void slots_detach(void)
@@ -101,13 +107,13 @@ static bool open_account(uint64_t used)
 	if (map == MAP_FAILED)
 		return false;
 	slots = map;
-	for (own = 0; own < SLOTS; own++)
-		if (locked(F_OFD_SETLK, F_WRLCK, own + 1) >= 0)
-			break;
-	if (own == SLOTS || locked(F_OFD_SETLKW, F_WRLCK, 0) < 0)
+	for (own = 0; own < SLOTS && locked(F_OFD_SETLK, F_WRLCK, own + 1) < 0; own++)
+		if (!by_another())
+			return false;
+	if (own == SLOTS || !slots_lock())
 		return false;
 	slots[own] = used;
-	locked(F_OFD_SETLK, F_UNLCK, 0);
+	slots_unlock();
 	/* The daemon removes a file that nobody has a lock on. */
 	return about(account, &which, &ours) && ours;
 }
@@ -141,9 +147,26 @@ uint64_t slots_sum(bool sure)
 	return all;
 }
 
+/*
+ * Not for ever: who has the lock may have been stopped, or be any program of this user's, and forks wait for us.
+ * After a wait in vain there is none until the lock was free again.
+ */
 bool slots_lock(void)
 {
-	return locked(F_OFD_SETLKW, F_WRLCK, 0) >= 0;
+	static const struct timespec pause = { .tv_nsec = 1000000 };
+	static bool in_vain;
+
+	for (int n = 0; n < WAITS; n++) {
+		if (locked(F_OFD_SETLK, F_WRLCK, 0) >= 0) {
+			in_vain = false;
+			return true;
+		}
+		if (in_vain || !by_another())
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	in_vain = true;
+	return false;
 }
 
 void slots_unlock(void)

@@ -1,11 +1,6 @@
 """daemon/shim before the library that stands for the driver, in processes that load it."""
 
 import ctypes
-import fcntl
-import os
-import select
-import signal
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +10,6 @@ import pytest
 
 from tests.gpu.shimmed import SHIM, Leased, leased
 from tests.gpu.tenants import LIBRARY
-from tests.root.daemon import until
 from tests.root.gpu import MIB, PAIRS
 
 QUOTA = 100 * MIB
@@ -190,71 +184,6 @@ def test_a_child_has_an_account_of_its_own_and_its_parent_keeps_its(lease: Lease
     assert tenant.does(f"fork {40 * MIB}") == "0"
     assert tenant.does("free") == str(40 * MIB)
     assert tenant.does(f"take cuMemAlloc_v2 {40 * MIB}").isdigit()
-
-
-def test_who_was_killed_is_charged_nothing(lease: Leased) -> None:
-    one, other = lease.tenant(), lease.tenant()
-    for _ in range(2):
-        assert one.does(f"take cuMemAlloc_v2 {50 * MIB}").isdigit()
-    assert other.does("take cuMemAlloc_v2 1") == OUT_OF_MEMORY
-    one.process.kill()
-    one.process.wait(30)
-    until(lambda: other.does(f"take cuMemAlloc_v2 {100 * MIB}").isdigit(), "its memory to be free")
-
-
-def test_a_child_does_not_keep_what_its_parent_was_charged(lease: Leased) -> None:
-    tenant, other = lease.tenant(), lease.tenant()
-    assert tenant.does(f"take cuMemAlloc_v2 {60 * MIB}").isdigit()
-    child = int(tenant.does("linger"))
-    tenant.process.kill()
-    tenant.process.wait(30)
-    # The child hears of its birth a little later than its parent.
-    until(lambda: other.does(f"take cuMemAlloc_v2 {60 * MIB}").isdigit(), "its memory to be free")
-    os.kill(child, signal.SIGKILL)
-
-
-def test_one_process_at_a_time_adds_up(lease: Leased) -> None:
-    tenant = lease.tenant()
-    assert tenant.does("free") == str(QUOTA)
-    (account,) = lease.accounts
-    with account.open("rb+") as file:
-        whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
-        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, whole)
-        tenant.ask(f"take cuMemAlloc_v2 {MIB}")
-        said = tenant.process.stdout
-        assert said is not None
-        assert not select.select([said], [], [], 0.2)[0]
-        assert lease.device.used == 0
-    assert tenant.answer().isdigit()
-
-
-def test_a_program_that_closes_what_it_does_not_know_keeps_its_account(lease: Leased) -> None:
-    tenant, other = lease.tenant(), lease.tenant()
-    assert tenant.does(f"take cuMemAlloc_v2 {60 * MIB}").isdigit()
-    assert tenant.does("close") == "0"
-    assert tenant.does("free") == str(40 * MIB)
-    assert other.does(f"take cuMemAlloc_v2 {60 * MIB}") == OUT_OF_MEMORY
-    assert tenant.does("free") == str(40 * MIB)
-
-
-@pytest.mark.parametrize("other", ["folder", "link", "readable", "removed"])
-def test_an_account_of_others_is_not_used(lease: Leased, tmp_path: Path, other: str) -> None:
-    path = Path(f"/dev/shm/agentcg-gpu-{lease.path.name}-{os.geteuid()}")
-    target = tmp_path / "target"
-    if other == "folder":
-        path.mkdir()
-    elif other == "link":
-        path.symlink_to(target)
-    elif other == "readable":
-        path.touch(0o644)
-    tenant = lease.tenant()
-    assert tenant.does(f"take cuMemAlloc_v2 {60 * MIB}").isdigit()
-    if other == "removed":
-        path.unlink()
-    assert tenant.does(f"take cuMemAlloc_v2 {60 * MIB}") == OUT_OF_MEMORY  # it is held by itself
-    assert not target.exists()
-    if path.is_dir():
-        path.rmdir()
 
 
 def test_without_a_lease_nothing_changes(lease: Leased) -> None:
