@@ -18,7 +18,7 @@
 
 enum { SLOTS = 1024, SIZE = SLOTS * 8, TRIES = 3, FIRST = 64, WAITS = 2000 };
 
-struct file { uint64_t inode; uint32_t major, minor; };
+struct file { uint64_t inode, size; uint32_t major, minor; bool ours; };
 
 static char path[256];
 static int account = -1;
@@ -27,24 +27,31 @@ static _Atomic uint64_t *slots;
 static int own = -1;
 
 /* By the system call: glibc before 2.33 has no fstat(). Who has been unlinked is of nobody. */
-static bool about(int fd, struct file *file, bool *ours)
+static bool about(int fd, struct file *file)
 {
 	struct statx s;
+	bool ours;
 
 	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &s))
 		return false;
-	*file = (struct file){ s.stx_ino, s.stx_dev_major, s.stx_dev_minor };
-	*ours = (s.stx_mode & 0170777) == 0100600 && s.stx_uid == geteuid() && s.stx_nlink == 1;
+	ours = (s.stx_mode & 0170777) == 0100600 && s.stx_uid == geteuid() && s.stx_nlink == 1;
+	*file = (struct file){ s.stx_ino, s.stx_size, s.stx_dev_major, s.stx_dev_minor, ours };
 	return true;
 }
 
 /* Programs close descriptors that they do not know: what is there now may be another file. */
-static bool is_open(bool *ours)
+static bool is_open(struct file *file)
+{
+	return account >= 0 && about(account, file) && file->inode == which.inode &&
+	       file->major == which.major && file->minor == which.minor;
+}
+
+/* Beyond the end of a file that was cut is a SIGBUS. Without the descriptor nothing tells of that. */
+static bool has_slot(void)
 {
 	struct file file;
 
-	return account >= 0 && about(account, &file, ours) && file.inode == which.inode &&
-	       file.major == which.major && file.minor == which.minor;
+	return slots && is_open(&file) && file.ours && file.size >= SIZE;
 }
 
 static int locked(int command, short kind, off_t byte)
@@ -65,9 +72,9 @@ static bool by_another(void)
 
 void slots_detach(void)
 {
-	bool ours;
+	struct file file;
 
-	if (is_open(&ours))
+	if (is_open(&file))
 		close(account);
 	if (slots)
 		munmap((void *)slots, SIZE);
@@ -80,7 +87,6 @@ void slots_detach(void)
 static bool open_file(void)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	bool ours;
 
 	if (fd < 0)
 		return false;
@@ -89,7 +95,7 @@ static bool open_file(void)
 	close(fd);
 	if (account < 0)
 		return false;
-	if (about(account, &which, &ours) && ours && !posix_fallocate(account, 0, SIZE))
+	if (about(account, &which) && which.ours && !posix_fallocate(account, 0, SIZE))
 		return true;
 	close(account);
 	account = -1;
@@ -99,7 +105,6 @@ static bool open_file(void)
 static bool open_account(uint64_t used)
 {
 	void *map;
-	bool ours;
 
 	if (!open_file())
 		return false;
@@ -115,14 +120,12 @@ static bool open_account(uint64_t used)
 	slots[own] = used;
 	slots_unlock();
 	/* The daemon removes a file that nobody has a lock on. */
-	return about(account, &which, &ours) && ours;
+	return has_slot();
 }
 
 bool slots_attach(uint64_t used)
 {
-	bool ours;
-
-	if (slots && is_open(&ours) && ours)
+	if (has_slot())
 		return true;
 	for (int n = 0; n < TRIES; n++) {
 		slots_detach();
@@ -176,8 +179,11 @@ void slots_unlock(void)
 
 void slots_publish(uint64_t used)
 {
-	if (slots)
+	int before = errno;
+
+	if (has_slot())
 		slots[own] = used;
+	errno = before;
 }
 
 void slots_begin(const char *name)

@@ -75,6 +75,28 @@ def test_a_program_that_closes_what_it_does_not_know_keeps_its_account(lease: Le
     assert tenant.does("free") == str(40 * MIB)
 
 
+def test_who_has_closed_it_keeps_its_slot_by_its_mapping(lease: Leased) -> None:
+    tenant, other = lease.tenant(), lease.tenant()
+    assert tenant.does(f"take cuMemAlloc_v2 {50 * MIB}").isdigit()
+    number = tenant.does(f"take cuMemAlloc_v2 {10 * MIB}")
+    assert tenant.does("close") == "0"
+    assert other.does("free") == str(40 * MIB)
+    assert tenant.does(f"give cuMemFree_v2 {number}") == "0"
+    assert other.does("free") == str(40 * MIB)
+    assert tenant.does("free") == str(50 * MIB)
+    assert other.does("free") == str(50 * MIB)
+
+
+def test_an_account_that_was_cut_kills_nobody_and_is_made_whole(lease: Leased) -> None:
+    tenant, other = lease.tenant(), lease.tenant()
+    number = tenant.does(f"take cuMemAlloc_v2 {20 * MIB}")
+    (account,) = lease.accounts
+    for line in (f"give cuMemFree_v2 {number}", f"take cuMemAlloc_v2 {60 * MIB}", "free"):
+        os.truncate(account, 0)
+        assert tenant.does(line).isdigit()
+    assert other.does("free") == str(40 * MIB)
+
+
 @pytest.mark.parametrize("other", ["folder", "link", "readable", "removed"])
 def test_an_account_of_others_is_not_used(lease: Leased, tmp_path: Path, other: str) -> None:
     path = Path(f"/dev/shm/agentcg-gpu-{lease.path.name}-{os.geteuid()}")
