@@ -5,8 +5,8 @@ cuGetProcAddress, `proc11` by that of CUDA 11, `path` by the library's absolute 
 `take HOW BYTES`, `give HOW NUMBER`, `map NUMBER BYTES` (and where, if not there), `unmap NUMBER`
 (and how many bytes, if not of one mapping), `retain NUMBER`, `reset`, `threads COUNT BYTES`,
 `fork BYTES`, `signals PID`, `pairs COUNT BYTES`, `many COUNT BYTES`, `churn COUNT BYTES`,
-`linger`, `free`, `total`, `device` or `close`; each answer is one line: a number, or
-`error CODE`.
+`cancelled BYTES`, `linger`, `free`, `total`, `device` or `close`; each answer is one line: a
+number, or `error CODE`.
 """
 
 import ctypes
@@ -96,6 +96,17 @@ def close() -> int:
     """Close what it did not open, as programs that become daemons do."""
     os.closerange(3, 1000)
     return 0
+
+
+def cancelled(size: int) -> int:
+    """Take in a thread that is to end at the next cancellation point. It is the only one here."""
+    libc = ctypes.CDLL(None)
+    libc.pthread_self.restype = c_void_p
+    disabled = 1
+    libc.pthread_cancel(c_void_p(libc.pthread_self()))
+    number = take("cuMemAlloc_v2", size)
+    libc.pthread_setcancelstate(disabled, None)
+    return number
 
 
 def linger() -> int:
@@ -193,6 +204,7 @@ def main() -> None:
                 "pairs": pairs,
                 "many": many,
                 "churn": churn,
+                "cancelled": cancelled,
                 "linger": linger,
                 "close": close,
                 "free": lambda: info(0),

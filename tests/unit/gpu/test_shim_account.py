@@ -75,6 +75,12 @@ def test_a_program_that_closes_what_it_does_not_know_keeps_its_account(lease: Le
     assert tenant.does("free") == str(40 * MIB)
 
 
+def test_a_thread_that_is_cancelled_ends_before_or_after(lease: Leased) -> None:
+    tenant = lease.tenant()
+    assert tenant.does(f"cancelled {MIB}").isdigit()
+    assert tenant.does("free") == str(99 * MIB)
+
+
 def test_who_has_closed_it_keeps_its_slot_by_its_mapping(lease: Leased) -> None:
     tenant, other = lease.tenant(), lease.tenant()
     assert tenant.does(f"take cuMemAlloc_v2 {50 * MIB}").isdigit()
