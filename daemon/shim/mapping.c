@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory that is mapped: it is there until the last of its handle's references and its mappings has gone. */
-#include <stdlib.h>
-
 #include "account.h"
 #include "taking.h"
 
@@ -10,7 +8,7 @@ static void less(struct note *handle)
 	if (handle->references-- > 1)
 		return;
 	account_give(handle->size);
-	free(note_out(HANDLE, handle->number));
+	note_free(note_out(HANDLE, handle->number));
 }
 
 /* The same one: the driver gives a number out anew once it is free. */
@@ -81,7 +79,7 @@ CUresult cuMemMap(CUdeviceptr p, size_t size, size_t offset, CUmemGenericAllocat
 			mapping->of = h;
 			mapping->references = 0;
 			mapping->birth = handle->born;
-			free(note_put(mapping));
+			note_free(note_put(mapping));
 		}
 	}
 	account_unlock();
@@ -107,13 +105,13 @@ CUresult cuMemUnmap(CUdeviceptr p, size_t size)
 	while ((one = those)) {
 		those = one->next;
 		if (result) {
-			free(note_put(one));
+			note_free(note_put(one));
 			continue;
 		}
 		handle = handle_of(one->of, one->birth);
 		if (handle)
 			less(handle);
-		free(one);
+		note_free(one);
 	}
 	account_unlock();
 	return result;

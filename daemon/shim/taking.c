@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What takes device memory and gives it back, but for memory that is mapped (mapping.c). */
-#include <stdlib.h>
-
 #include "account.h"
 #include "taking.h"
 
@@ -38,7 +36,7 @@ CUresult taking_ends(CUresult result, enum space space, uint64_t number, uint64_
 		old = note_put(note);
 		if (old)
 			account_give(old->size);
-		free(old);
+		note_free(old);
 	}
 	account_unlock();
 	return result;
@@ -61,7 +59,7 @@ CUresult giving_ends(CUresult result, struct note *note)
 		note = note_put(note);
 	if (note)
 		account_give(note->size);
-	free(note);
+	note_free(note);
 	account_unlock();
 	return result;
 }

@@ -216,3 +216,18 @@ def test_no_version_of_glibc_is_asked_for() -> None:
     data = (SHIM.parent / "shim/libcuda.so.1").read_bytes()
     assert b"GLIBC_" not in data
     assert ctypes.sizeof(ctypes.c_void_p) == 8
+
+
+def test_nothing_is_asked_of_the_programs_malloc() -> None:
+    data = (SHIM.parent / "shim/libcuda.so.1").read_bytes()
+    assert b"\0mmap\0" in data
+    assert not [one for one in (b"malloc", b"calloc", b"free") if b"\0" + one + b"\0" in data]
+
+
+def test_many_allocations_are_noted_and_given_back(lease: Leased) -> None:
+    tenant = lease.tenant()
+    for _ in range(2):
+        numbers = [tenant.does("take cuMemAlloc_v2 512") for _ in range(1500)]
+        assert tenant.does("free") == str(QUOTA - 1500 * 512)
+        assert {tenant.does(f"give cuMemFree_v2 {one}") for one in numbers} == {"0"}
+        assert tenant.does("free") == str(QUOTA)
