@@ -1,9 +1,9 @@
 """Guard by a library that stands before libcuda in programs that load it (daemon/shim).
 
 To them an allocation beyond the lease fails as on a smaller GPU, and the lease is all the memory
-there is. It binds nobody who does not want it, so the others stand beside it. The folder, which
-agents read, has a file for each call, that says what its leases have together. The account is the
-call's own, in /dev/shm; the daemon does not read it.
+there is. It binds nobody who does not want it, so the others stand beside it. The folder has a file
+for each call, that says what its leases have together; agents do not list it, and open there what
+they can name. The account is the call's own, in /dev/shm; the daemon does not read it.
 """
 
 import fcntl
@@ -49,7 +49,7 @@ class Shim:
             library = (self._libraries or native.shim()) / LIBRARY
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            self.folder.chmod(0o755)
+            self.folder.chmod(0o711)  # a lease is told to its own call
             _sweep("")
             words = [sys.executable, "-I", "-c", _TRY, str(library)]
             done = subprocess.run(  # noqa: S603 - our own words

@@ -67,6 +67,7 @@ def test_a_calls_leases_add_up_and_change(guard: Shim, leaf: Any) -> None:
     guard.hold(lease(memory=30), leaf)
     assert said(guard) == "80 7\n"
     assert (guard.folder / CALL).stat().st_mode & 0o777 == 0o644
+    assert guard.folder.stat().st_mode & 0o777 == 0o711
     guard.release(lease(), leaf)
     assert said(guard) == "50 7\n"
 
