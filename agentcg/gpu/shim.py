@@ -12,6 +12,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +28,8 @@ _ACCOUNT = "agentcg-gpu-"
 _LOCK = struct.Struct("hhqqi4x")  # struct flock
 # A function of the driver's that the shim does not have: it is found behind it, or not.
 _TRY = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).cuDevicePrimaryCtxReset_v2"
-_WITHIN = 20.0
+_WITHIN = 5.0  # seconds for that; all guards together have control/gpu.py's
+_SWEEPING = 0.5  # for /dev/shm, where agents may put any number of files
 
 
 class Shim:
@@ -50,7 +52,7 @@ class Shim:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             self.folder.chmod(0o711)  # a lease is told to its own call
-            _sweep("")
+            _sweep()
             words = [sys.executable, "-I", "-c", _TRY, str(library)]
             done = subprocess.run(  # noqa: S603 - our own words
                 words, capture_output=True, timeout=_WITHIN, check=False
@@ -80,10 +82,12 @@ class Shim:
             self._over[lease.call] = leaf.path
         if leaf.path.exists():
             self._write(lease.call)
-        for call in [one for one, path in self._over.items() if not path.exists()]:
+        gone = [one for one, path in self._over.items() if not path.exists()]
+        for call in gone:
             del self._over[call]
             (self.folder / call).unlink(missing_ok=True)
-            _sweep(call)
+        if gone:
+            _sweep(*gone)
 
     def close(self) -> None:
         """Tell nobody any more; programs go on with what they were told last."""
@@ -100,16 +104,26 @@ class Shim:
             raise UnavailableError(f"{path}: {error.strerror}: call {call} is not told") from error
 
 
-def _sweep(call: str) -> None:
-    """Remove accounts, of one call or all, that no process has a slot in."""
-    for path in _ACCOUNTS.glob(f"{_ACCOUNT}{call}-*" if call else f"{_ACCOUNT}*"):
-        # An agent may have put anything there.
-        with suppress(OSError):
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                asked = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-                kind, *_ = _LOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))
-            finally:
-                os.close(fd)
-            if kind == fcntl.F_UNLCK:
-                path.unlink()
+def _sweep(*calls: str) -> None:
+    """Remove accounts, of these calls or of all, that no process has a slot in; not for long."""
+    names = tuple(f"{_ACCOUNT}{one}-" for one in calls) or _ACCOUNT
+    end = time.monotonic() + _SWEEPING
+    with suppress(OSError), os.scandir(_ACCOUNTS) as found:
+        for one in found:
+            if time.monotonic() >= end:
+                return
+            if one.name.startswith(names):
+                _remove(Path(one.path))
+
+
+def _remove(account: Path) -> None:
+    # An agent may have put anything there.
+    with suppress(OSError):
+        fd = os.open(account, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            asked = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, *_ = _LOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))
+        finally:
+            os.close(fd)
+        if kind == fcntl.F_UNLCK:
+            account.unlink()

@@ -117,6 +117,25 @@ def test_what_an_agent_puts_in_an_accounts_place_harms_nobody(tmp_path: Path) ->
     link.unlink()
 
 
+def test_the_daemon_has_little_time_for_what_agents_put_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shim, "_ACCOUNTS", tmp_path)
+    left = [tmp_path / f"agentcg-gpu-{call}-0" for call in ("c-1", "c-2", "c-22")]
+    for one in left:
+        one.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(shim, "_SWEEPING", 0.0)
+        shim._sweep()
+    assert all(map(Path.exists, left))
+    shim._sweep("c-1", "c-2")
+    assert list(tmp_path.iterdir()) == left[2:]
+    shim._sweep()
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(shim, "_ACCOUNTS", tmp_path / "none")
+    shim._sweep()
+
+
 def test_the_end_takes_it_away(guard: Shim) -> None:
     guard.close()
     assert not guard.folder.exists()
