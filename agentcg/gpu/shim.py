@@ -16,13 +16,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from agentcg import native
-from agentcg.errors import AgentcgError, UnavailableError
+from agentcg.errors import UnavailableError
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GuardKind, Lease, LeaseId
 from agentcg.model.ids import CallId
 
 LIBRARY = "libcuda.so.1"
+INSTALLED = Path("/usr/local/lib/agentcg/shim")  # by `agentcg install`; what LD_LIBRARY_PATH names
 _ACCOUNTS = Path("/dev/shm")  # noqa: S108 - where daemon/shim/slots.c has them
 _ACCOUNT = "agentcg-gpu-"
 _LOCK = struct.Struct("hhqqi4x")  # struct flock
@@ -37,7 +37,7 @@ class Shim:
 
     kind = GuardKind.SHIM
 
-    def __init__(self, folder: Path, context: int, libraries: Path | None = None) -> None:
+    def __init__(self, folder: Path, context: int, libraries: Path = INSTALLED) -> None:
         """`context`: bytes that are charged to each process, beside what it allocates."""
         self.folder = folder
         self._context = context
@@ -47,8 +47,10 @@ class Shim:
 
     def probe(self) -> str | None:
         """Load it, and clear away what an earlier daemon left."""
+        library = self._libraries / LIBRARY
+        if not library.exists():
+            return f"{library} is not there: run `agentcg install`"
         try:
-            library = (self._libraries or native.shim()) / LIBRARY
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             self.folder.chmod(0o711)  # a lease is told to its own call
@@ -57,7 +59,7 @@ class Shim:
             done = subprocess.run(  # noqa: S603 - our own words
                 words, capture_output=True, timeout=_WITHIN, check=False
             )
-        except (AgentcgError, OSError, subprocess.TimeoutExpired) as error:
+        except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
         if done.returncode == 0:
             return None

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agentcg.cli.install import Where
 from agentcg.errors import UnavailableError
 from agentcg.gpu import shim
 from agentcg.gpu.shim import Shim
@@ -58,6 +59,12 @@ def test_what_is_no_library_is_told(tmp_path: Path) -> None:
     assert reason.startswith(f"{tmp_path}/libcuda.so.1 cannot be loaded: ")
     assert "file too short" in reason
     assert shipped().is_dir()
+
+
+def test_what_programs_load_is_what_install_put_there(tmp_path: Path) -> None:
+    assert Where().shim == shim.INSTALLED
+    reason = Shim(tmp_path / "gpu", 0, tmp_path).probe()
+    assert reason == f"{tmp_path}/libcuda.so.1 is not there: run `agentcg install`"
 
 
 def test_a_calls_leases_add_up_and_change(guard: Shim, leaf: Any) -> None:
