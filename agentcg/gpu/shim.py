@@ -51,10 +51,9 @@ class Shim:
         if not library.exists():
             return f"{library} is not there: run `agentcg install`"
         try:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            clear(self.folder)
             self.folder.mkdir(parents=True)
             self.folder.chmod(0o711)  # a lease is told to its own call
-            _sweep()
             words = [sys.executable, "-I", "-c", _TRY, str(library)]
             done = subprocess.run(  # noqa: S603 - our own words
                 words, capture_output=True, timeout=_WITHIN, check=False
@@ -76,7 +75,10 @@ class Shim:
         self._write(lease.call)
 
     def release(self, lease: Lease, leaf: CgroupDir) -> None:
-        """What still runs in the leaf has nothing from now on; with the leaf the file goes."""
+        """What still runs in the leaf has nothing from now on.
+
+        Its file goes now, if its leaf has gone; else with the first lease that ends after that.
+        """
         left = self._leases.get(lease.call, {})
         left.pop(lease.id, None)
         if not left:
@@ -104,6 +106,12 @@ class Shim:
             fresh.replace(path)
         except OSError as error:
             raise UnavailableError(f"{path}: {error.strerror}: call {call} is not told") from error
+
+
+def clear(folder: Path) -> None:
+    """Take away what an earlier daemon told, and accounts that nobody is charged in."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _sweep()
 
 
 def _sweep(*calls: str) -> None:
