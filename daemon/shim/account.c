@@ -171,6 +171,16 @@ static void in_child(void)
 	account_unlock();
 }
 
+/* The daemon removes what is in its own /dev/shm, and sees no container's. Who is killed leaves it. */
+__attribute__((destructor)) static void leave(void)
+{
+	if (pthread_mutex_trylock(&lock)) /* another thread goes on: not to be waited for */
+		return;
+	if (owner == getpid())
+		slots_end();
+	pthread_mutex_unlock(&lock);
+}
+
 void account_begin(void (*forgotten)(void))
 {
 	const char *named = getenv("AGENTCG_GPU_LEASE"), *name = named ? strrchr(named, '/') : NULL;

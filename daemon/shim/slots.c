@@ -54,9 +54,9 @@ static bool has_slot(void)
 	return slots && is_open(&file) && file.ours && file.size >= SIZE;
 }
 
-static int locked(int command, short kind, off_t byte)
+static int locked(int command, short kind, off_t first, off_t count)
 {
-	struct flock what = { .l_type = kind, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	struct flock what = { .l_type = kind, .l_whence = SEEK_SET, .l_start = first, .l_len = count };
 	int result;
 
 	do
@@ -112,7 +112,7 @@ static bool open_account(uint64_t used)
 	if (map == MAP_FAILED)
 		return false;
 	slots = map;
-	for (own = 0; own < SLOTS && locked(F_OFD_SETLK, F_WRLCK, own + 1) < 0; own++)
+	for (own = 0; own < SLOTS && locked(F_OFD_SETLK, F_WRLCK, own + 1, 1) < 0; own++)
 		if (!by_another())
 			return false;
 	if (own == SLOTS || !slots_lock())
@@ -143,7 +143,7 @@ uint64_t slots_sum(bool sure)
 	for (int n = 0; n < SLOTS; n++) {
 		uint64_t one = slots[n];
 
-		if (one && n != own && sure && locked(F_OFD_GETLK, F_WRLCK, n + 1) == F_UNLCK)
+		if (one && n != own && sure && locked(F_OFD_GETLK, F_WRLCK, n + 1, 1) == F_UNLCK)
 			slots[n] = one = 0;
 		all = one > UINT64_MAX - all ? UINT64_MAX : all + one;
 	}
@@ -156,17 +156,17 @@ uint64_t slots_sum(bool sure)
  */
 bool slots_lock(void)
 {
-	static const struct timespec pause = { .tv_nsec = 1000000 };
+	static const struct timespec moment = { .tv_nsec = 1000000 };
 	static bool in_vain;
 
 	for (int n = 0; n < WAITS; n++) {
-		if (locked(F_OFD_SETLK, F_WRLCK, 0) >= 0) {
+		if (locked(F_OFD_SETLK, F_WRLCK, 0, 1) >= 0) {
 			in_vain = false;
 			return true;
 		}
 		if (in_vain || !by_another())
 			return false;
-		nanosleep(&pause, NULL);
+		nanosleep(&moment, NULL);
 	}
 	in_vain = true;
 	return false;
@@ -174,7 +174,7 @@ bool slots_lock(void)
 
 void slots_unlock(void)
 {
-	locked(F_OFD_SETLK, F_UNLCK, 0);
+	locked(F_OFD_SETLK, F_UNLCK, 0, 1);
 }
 
 void slots_publish(uint64_t used)
@@ -184,6 +184,20 @@ void slots_publish(uint64_t used)
 	if (has_slot())
 		slots[own] = used;
 	errno = before;
+}
+
+/*
+ * What we have counts until we are gone: our lock stays, but as one for reading, by which others that end as well see
+ * that we are no reason to keep the file. Who attaches meanwhile sees, after his turn at byte 0, that it has gone.
+ */
+void slots_end(void)
+{
+	if (!has_slot() || !slots_lock())
+		return;
+	locked(F_OFD_SETLK, F_RDLCK, own + 1, 1);
+	if (has_slot() && locked(F_OFD_GETLK, F_RDLCK, 1, SLOTS) == F_UNLCK)
+		unlink(path);
+	slots_unlock();
 }
 
 void slots_begin(const char *name)

@@ -5,8 +5,8 @@ cuGetProcAddress, `proc11` by that of CUDA 11, `path` by the library's absolute 
 `take HOW BYTES`, `give HOW NUMBER`, `map NUMBER BYTES` (and where, if not there), `unmap NUMBER`
 (and how many bytes, if not of one mapping), `retain NUMBER`, `reset`, `threads COUNT BYTES`,
 `fork BYTES`, `signals PID`, `pairs COUNT BYTES`, `many COUNT BYTES`, `churn COUNT BYTES`,
-`cancelled BYTES`, `linger`, `free`, `total`, `device` or `close`; each answer is one line: a
-number, or `error CODE`.
+`cancelled BYTES`, `linger`, `free`, `total`, `device`, `close` or `end`; each answer but the last's
+is one line: a number, or `error CODE`.
 """
 
 import ctypes
@@ -179,6 +179,8 @@ def main() -> None:
     assert LIB.cuInit(0) == SUCCESS
     for line in sys.stdin:
         what, *words = line.split()
+        if what == "end":
+            return
         if what == "take":
             answer = take(words[0], int(words[1]))
         elif what == "give":

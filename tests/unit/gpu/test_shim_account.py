@@ -75,6 +75,28 @@ def test_a_program_that_closes_what_it_does_not_know_keeps_its_account(lease: Le
     assert tenant.does("free") == str(40 * MIB)
 
 
+def test_the_last_to_end_takes_the_account_along(lease: Leased) -> None:
+    one, other = lease.tenant(), lease.tenant()
+    assert [tenant.does("free") for tenant in (one, other)] == [str(QUOTA)] * 2
+    one.process.communicate(timeout=30)
+    assert len(lease.accounts) == 1
+    assert other.does(f"fork {60 * MIB}") == "0"
+    assert other.does("free") == str(QUOTA)
+    assert len(lease.accounts) == 1
+    other.process.communicate(timeout=30)
+    assert lease.accounts == []
+
+
+def test_of_several_that_end_together_one_is_the_last(lease: Leased) -> None:
+    tenants = [lease.tenant() for _ in range(3)]
+    assert [one.does("free") for one in tenants] == [str(QUOTA)] * 3
+    for one in tenants:
+        one.ask("end")
+    for one in tenants:
+        one.process.wait(30)
+    assert lease.accounts == []
+
+
 def test_a_thread_that_is_cancelled_ends_before_or_after(lease: Leased) -> None:
     tenant = lease.tenant()
     assert tenant.does(f"cancelled {MIB}").isdigit()
