@@ -70,17 +70,17 @@ CUresult cuMemMap(CUdeviceptr p, size_t size, size_t offset, CUmemGenericAllocat
 	struct note *handle, *mapping;
 
 	account_lock();
-	handle = result ? NULL : note_find(HANDLE, h);
-	if (handle) {
-		/* Without a note of its mapping it is charged until the process ends. */
+	handle = note_find(HANDLE, h);
+	/* Without a note of its mapping a handle is charged until the process ends. */
+	if (!result && handle)
 		handle->references++;
-		mapping = note_new(MAPPING, p, size);
-		if (mapping) {
-			mapping->of = h;
-			mapping->references = 0;
-			mapping->birth = handle->born;
-			note_free(note_put(mapping));
-		}
+	/* Of memory that is not charged, too: a range may have both. */
+	mapping = result ? NULL : note_new(MAPPING, p, size);
+	if (mapping) {
+		mapping->of = h;
+		mapping->references = 0;
+		mapping->birth = handle ? handle->born : 0;
+		note_free(note_put(mapping));
 	}
 	account_unlock();
 	return result;

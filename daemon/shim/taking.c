@@ -161,7 +161,8 @@ CUresult cuArrayCreate_v2(CUarray *a, const CUDA_ARRAY_DESCRIPTOR *is)
 
 CUresult cuArray3DCreate_v2(CUarray *a, const CUDA_ARRAY3D_DESCRIPTOR *is)
 {
-	uint64_t size = is ? array(is->width, is->height, is->depth, is->format, is->channels) : 0;
+	bool empty = !is || is->flags & (SPARSE_ARRAY | MAPPED_LATER); /* what is mapped there is charged by its handle */
+	uint64_t size = empty ? 0 : array(is->width, is->height, is->depth, is->format, is->channels);
 	CUresult result;
 
 	if (!taking_begins(size))

@@ -21,8 +21,12 @@ from typing import Any
 FORM, LIBRARY = sys.argv[1:3]
 PER_THREAD = 2
 SUCCESS = 0
-# What of them takes no memory of a device, though this driver counts it.
-NOT_CHARGED = {"host": "cuMemCreate"}
+# Ways to take none of a device's memory, though the fake driver counts it: function and flag.
+NONE = {
+    "host": ("cuMemCreate", 0),
+    "sparse": ("cuArray3DCreate_v2", 0x40),
+    "deferred": ("cuArray3DCreate_v2", 0x80),
+}
 LIB = ctypes.CDLL("libcuda.so.1" if FORM == "dlsym" else LIBRARY)
 
 
@@ -49,22 +53,21 @@ class Prop(ctypes.Structure):
 
 def take(how: str, size: int) -> int:
     """The number of what was taken, or minus the driver's error."""
-    one, number = function(NOT_CHARGED.get(how, how)), c_uint64()
+    name, flags = NONE.get(how, (how, 0))
+    one, number = function(name), c_uint64()
     rest: tuple[object, ...] = (c_size_t(size),)
-    if how == "cuMemAllocManaged":
+    if name == "cuMemAllocManaged":
         rest += (c_uint(1),)
-    elif "Async" in how:
-        rest += (None, None) if "Pool" in how else (None,)
-    elif how == "cuMemCreate":
-        rest += (byref(Prop(1, 0, 1, 0)), c_uint64(0))
-    elif how == "host":
-        rest += (byref(Prop(1, 0, 2, 0)), c_uint64(0))
-    elif how == "cuMemAllocPitch_v2":
+    elif "Async" in name:
+        rest += (None, None) if "Pool" in name else (None,)
+    elif name == "cuMemCreate":
+        rest += (byref(Prop(1, 0, 2 if how == "host" else 1, 0)), c_uint64(0))
+    elif name == "cuMemAllocPitch_v2":
         rest = (byref(c_size_t()), c_size_t(size // 10), c_size_t(10), c_uint(4))
-    elif how == "cuArrayCreate_v2":
+    elif name == "cuArrayCreate_v2":
         rest = (byref((c_uint64 * 3)(size // 4, 0, 0x20 | 1 << 32)),)
-    elif how == "cuArray3DCreate_v2":
-        rest = (byref((c_uint64 * 5)(size // 16, 2, 2, 0x20 | 1 << 32, 0)),)
+    elif name == "cuArray3DCreate_v2":
+        rest = (byref((c_uint64 * 5)(size // 16, 2, 2, 0x20 | 1 << 32, flags)),)
     code = one(byref(number), *rest)
     return -code if code else number.value
 

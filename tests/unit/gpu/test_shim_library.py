@@ -136,22 +136,24 @@ def test_physical_memory_counts_until_the_last_of_handles_and_mappings(
     assert lease.device.used == 0
 
 
-def test_mappings_side_by_side_go_as_one(lease: Leased) -> None:
+@pytest.mark.parametrize("how", ["cuMemCreate", "host"])
+def test_mappings_side_by_side_go_as_one(lease: Leased, how: str) -> None:
     tenant = lease.tenant()
-    one, other = (int(tenant.does(f"take cuMemCreate {20 * MIB}")) for _ in range(2))
+    one, other = (int(tenant.does(f"take {way} {20 * MIB}")) for way in (how, "cuMemCreate"))
     assert tenant.does(f"map {one} {20 * MIB}") == "0"
     assert tenant.does(f"map {other} {20 * MIB} {one + 20 * MIB}") == "0"
     for number in (one, other):
         assert tenant.does(f"give cuMemRelease {number}") == "0"
-    assert tenant.does("free") == str(60 * MIB)
+    assert tenant.does("free") == str((60 if how == "cuMemCreate" else 80) * MIB)
     assert tenant.does(f"unmap {one} {40 * MIB}") == "0"
     assert tenant.does("free") == str(QUOTA)
     assert lease.device.used == 0
 
 
-def test_what_takes_no_memory_of_the_device_is_not_charged(lease: Leased) -> None:
+@pytest.mark.parametrize("how", ["host", "sparse", "deferred"])
+def test_what_takes_no_memory_of_the_device_is_not_charged(lease: Leased, how: str) -> None:
     tenant = lease.tenant()
-    assert tenant.does(f"take host {60 * MIB}").isdigit()
+    assert tenant.does(f"take {how} {60 * MIB}").isdigit()
     assert tenant.does("free") == str(QUOTA)
 
 
