@@ -77,7 +77,7 @@ build/shim/libcuda.so.1 build/shim-tests/libcuda.so.1: $(SHIM) $(wildcard daemon
 	@$(CLANG) $(SHIM_FLAGS) -Wl,-soname,$(@F),--no-as-needed,-z,nodelete,--enable-new-dtags,-rpath,'$$ORIGIN' \
 	    -DBRIDGE='"libagentcg-cuda.so"' -o $@ $(SHIM) -L$(@D) -l:libagentcg-cuda.so
 SHIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
-	-Wvla -O2 -fPIC -fvisibility=hidden -fno-strict-aliasing -shared -nostdlib
+	-Wvla -O2 -fPIC -fvisibility=hidden -fno-strict-aliasing -shared -nostdlib -Wl,-Bsymbolic-functions
 
 wheel: setup
 	@rm -rf dist && $(BIN)/hatchling build -t wheel -d dist >/dev/null && ls dist/*.whl

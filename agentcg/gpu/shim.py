@@ -26,8 +26,12 @@ INSTALLED = Path("/usr/local/lib/agentcg/shim")  # by `agentcg install`; what LD
 _ACCOUNTS = Path("/dev/shm")  # noqa: S108 - where daemon/shim/slots.c has them
 _ACCOUNT = "agentcg-gpu-"
 _LOCK = struct.Struct("hhqqi4x")  # struct flock
-# A function of the driver's that the shim does not have: it is found behind it, or not.
-_TRY = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).cuDevicePrimaryCtxReset_v2"
+# What the driver behind it has, asked of the bridge to it. All that the shim has is in drivers that
+# have this one; in older ones programs would find functions that are not there.
+_TRY = (
+    "import ctypes, sys; ctypes.CDLL(sys.argv[1]);"
+    "ctypes.CDLL('libagentcg-cuda.so').cuGetProcAddress_v2"
+)
 _WITHIN = 5.0  # seconds for that; all guards together have control/gpu.py's
 _SWEEPING = 0.5  # for /dev/shm, where agents may put any number of files
 
@@ -64,7 +68,7 @@ class Shim:
             return None
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         if "undefined symbol" in said:
-            return f"no {LIBRARY} is behind it: install the NVIDIA driver"
+            return f"no {LIBRARY} of CUDA 12 is behind it: install the NVIDIA driver, 525 or newer"
         return f"{library} cannot be loaded: {said}"
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:

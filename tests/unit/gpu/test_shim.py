@@ -48,9 +48,12 @@ def test_where_no_driver_is_it_does_not_work_and_says_so(tmp_path: Path) -> None
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(SHIM / "libcuda.so.1", alone)
-    shutil.copy(SHIM / "libcuda.so.1", alone / "libagentcg-cuda.so")
-    reason = Shim(tmp_path / "gpu", 0, alone).probe()
-    assert reason == "no libcuda.so.1 is behind it: install the NVIDIA driver"
+    bridge = (SHIM / "libagentcg-cuda.so").read_bytes()
+    missing = bridge.replace(b"/gpu/libcuda.so.1", b"/gpu/libnone.so.1")
+    assert missing != bridge
+    (alone / "libagentcg-cuda.so").write_bytes(missing)
+    reason = str(Shim(tmp_path / "gpu", 0, alone).probe())
+    assert reason.startswith("no libcuda.so.1 of CUDA 12 is behind it: ")
 
 
 def test_what_is_no_library_is_told(tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ def test_each_function_counts_and_fails_beyond_the_lease(lease: Leased, form: st
     assert 0 < lease.device.peak <= QUOTA
 
 
+def test_a_program_with_functions_of_such_names_is_led_to_the_shims(lease: Leased) -> None:
+    tenant = lease.tenant("proc", LD_PRELOAD=str(LIBRARY))
+    assert tenant.does(f"take cuMemAlloc_v2 {101 * MIB}") == OUT_OF_MEMORY
+
+
 def test_the_lease_is_all_the_memory_there_is(lease: Leased) -> None:
     tenant = lease.tenant()
     assert [tenant.does(one) for one in ("total", "device", "free")] == [str(QUOTA)] * 3
