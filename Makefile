@@ -53,13 +53,14 @@ define compile-bpf
 	@$(LLVM_STRIP) -g $@.new && mv $@.new $@
 endef
 
-# A driver's libraries for tests of the GPU guards; not musl's, as a host's Python is to load them.
+# A driver's libraries for tests of the GPU guards; not musl's, as a host's Python is to load them. What the loader has before them
+# is not to get between their own functions (-Bsymbolic).
 build/gpu/libcuda.so.1: tests/gpu/cuda.c
 build/gpu/libnvidia-ml.so.1: tests/gpu/nvml.c
 build/gpu/libcuda.so.1 build/gpu/libnvidia-ml.so.1:
 	@command -v $(CLANG) >/dev/null || tools/need clang-19
 	@mkdir -p $(@D)
-	@$(CLANG) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -fPIC -shared -Wl,-soname,$(@F) -o $@ $<
+	@$(CLANG) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -fPIC -shared -Wl,-Bsymbolic,-soname,$(@F) -o $@ $<
 
 # What stands before libcuda in a call that asks for it (docs/decisions/0025-*): the shim, and the bridge by which
 # the loader finds the driver behind it. Neither names a version of glibc: a call's container may have an old one.
@@ -76,7 +77,7 @@ build/shim/libcuda.so.1 build/shim-tests/libcuda.so.1: $(SHIM) $(wildcard daemon
 	@$(CLANG) $(SHIM_FLAGS) -Wl,-soname,$(@F),--no-as-needed,-z,nodelete,--enable-new-dtags,-rpath,'$$ORIGIN' \
 	    -DBRIDGE='"libagentcg-cuda.so"' -o $@ $(SHIM) -L$(@D) -l:libagentcg-cuda.so
 SHIM_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
-	-Wvla -O2 -fPIC -fvisibility=hidden -fno-strict-aliasing -shared -nostdlib
+	-Wvla -O2 -fPIC -fvisibility=hidden -fno-strict-aliasing -shared -nostdlib -Wl,-Bsymbolic-functions
 
 wheel: setup
 	@rm -rf dist && $(BIN)/hatchling build -t wheel -d dist >/dev/null && ls dist/*.whl

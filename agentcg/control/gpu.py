@@ -140,8 +140,8 @@ async def _found(core: Core) -> gpu_host.Found:
 
 def _find(core: Core, hear: gpu_host.Hear) -> gpu_host.Found:
     pool = core.root.open_path(core.settings.cgroup.pool)
-    shared = core.settings.paths.run / "agent"
-    return gpu_host.find(core.settings.gpu, core.root, pool, core.now, hear, shared=shared)
+    folder = gpu_host.told(core.settings.paths.run)
+    return gpu_host.find(core.settings.gpu, core.root, pool, core.now, hear, folder=folder)
 
 
 def _whose(core: Core, pid: int) -> CallId | None:

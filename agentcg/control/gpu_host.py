@@ -148,6 +148,11 @@ class Required:
         """Nothing was changed."""
 
 
+def told(run: Path) -> Path:
+    """Where programs that load the shim read what their calls have: below what agents see."""
+    return run / "agent/gpu"
+
+
 def find(
     settings: Gpu,
     root: CgroupDir,
@@ -155,11 +160,11 @@ def find(
     now: Callable[[], float],
     hear: Hear,
     *,
-    shared: Path,
+    folder: Path,
 ) -> Found:
     """Open and try all of it. `hear` is told in a thread what the watchdog saw and did.
 
-    `shared` is a folder that agents can read.
+    `folder` is for what programs that load the shim are told.
     """
     from agentcg.gpu import libcuda
     from agentcg.gpu.device_gate import DeviceGate
@@ -171,7 +176,7 @@ def find(
     watched = partial(Watched, now=now, hear=hear, correct=uprobe.correct)
     device, guards = _device(settings, root, pool, watched)
     guards[GuardKind.UPROBE] = uprobe
-    shim = guards[GuardKind.SHIM] = Shim(shared / "gpu", settings.context)
+    shim = guards[GuardKind.SHIM] = Shim(folder, settings.context)
     try:
         gate = guards[GuardKind.DEVICE] = DeviceGate(pool, Pins())
     except AgentcgError as e:

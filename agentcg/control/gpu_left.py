@@ -1,7 +1,7 @@
 """What an earlier daemon did for leases, and this one does not go on with, is undone at its start.
 
 A daemon that was killed leaves it: the device gate's pin, calls that wait at libcuda's gate,
-limits in the driver, an engine that keeps to less.
+limits in the driver, what the shim's programs were told, an engine that keeps to less.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -16,7 +16,7 @@ from agentcg.control.bounded import Bounded
 from agentcg.control.core import Core
 from agentcg.control.state import LiveCall
 from agentcg.errors import AgentcgError, UnsupportedError
-from agentcg.gpu import gates
+from agentcg.gpu import gates, shim
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.event import Kind
 from agentcg.model.gpu import EngineLimit, GuardKind, Lease
@@ -38,6 +38,9 @@ async def clear(core: Core) -> None:
         calls = [core.state.calls[one] for one in limited if one in core.state.calls]
         those = [live.leaf for live in calls if live.leaf is not None]
         steps.append(partial(_in_thread, partial(_limits, core, those)))
+    folder = gpu_host.told(core.settings.paths.run)
+    if folder.is_dir() and not _works(core, GuardKind.SHIM):
+        steps.append(partial(_in_thread, partial(shim.clear, folder)))
     told = core.journal.limit()
     if (core.gpus is None or core.gpus.engine is None) and told and told.limit < told.was:
         steps.append(partial(_give_back, core, told))

@@ -1,9 +1,9 @@
 """Guard by a library that stands before libcuda in programs that load it (daemon/shim).
 
 To them an allocation beyond the lease fails as on a smaller GPU, and the lease is all the memory
-there is. It binds nobody who does not want it, so the others stand beside it. The folder, which
-agents read, has a file for each call, that says what its leases have together. The account is the
-call's own, in /dev/shm; the daemon does not read it.
+there is. It binds nobody who does not want it, so the others stand beside it. The folder has a file
+for each call, that says what its leases have together; agents do not list it, and open there what
+they can name. The account is the call's own, in /dev/shm; the daemon does not read it.
 """
 
 import fcntl
@@ -12,22 +12,28 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
-from agentcg import native
-from agentcg.errors import AgentcgError, UnavailableError
+from agentcg.errors import UnavailableError
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.gpu import GuardKind, Lease, LeaseId
 from agentcg.model.ids import CallId
 
 LIBRARY = "libcuda.so.1"
+INSTALLED = Path("/usr/local/lib/agentcg/shim")  # by `agentcg install`; what LD_LIBRARY_PATH names
 _ACCOUNTS = Path("/dev/shm")  # noqa: S108 - where daemon/shim/slots.c has them
 _ACCOUNT = "agentcg-gpu-"
 _LOCK = struct.Struct("hhqqi4x")  # struct flock
-# A function of the driver's that the shim does not have: it is found behind it, or not.
-_TRY = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).cuDevicePrimaryCtxReset_v2"
-_WITHIN = 20.0
+# What the driver behind it has, asked of the bridge to it. All that the shim has is in drivers that
+# have this one; in older ones programs would find functions that are not there.
+_TRY = (
+    "import ctypes, sys; ctypes.CDLL(sys.argv[1]);"
+    "ctypes.CDLL('libagentcg-cuda.so').cuGetProcAddress_v2"
+)
+_WITHIN = 5.0  # seconds for that; all guards together have control/gpu.py's
+_SWEEPING = 0.5  # for /dev/shm, where agents may put any number of files
 
 
 class Shim:
@@ -35,7 +41,7 @@ class Shim:
 
     kind = GuardKind.SHIM
 
-    def __init__(self, folder: Path, context: int, libraries: Path | None = None) -> None:
+    def __init__(self, folder: Path, context: int, libraries: Path = INSTALLED) -> None:
         """`context`: bytes that are charged to each process, beside what it allocates."""
         self.folder = folder
         self._context = context
@@ -45,23 +51,24 @@ class Shim:
 
     def probe(self) -> str | None:
         """Load it, and clear away what an earlier daemon left."""
+        library = self._libraries / LIBRARY
+        if not library.exists():
+            return f"{library} is not there: run `agentcg install`"
         try:
-            library = (self._libraries or native.shim()) / LIBRARY
-            shutil.rmtree(self.folder, ignore_errors=True)
+            clear(self.folder)
             self.folder.mkdir(parents=True)
-            self.folder.chmod(0o755)
-            _sweep("")
+            self.folder.chmod(0o711)  # a lease is told to its own call
             words = [sys.executable, "-I", "-c", _TRY, str(library)]
             done = subprocess.run(  # noqa: S603 - our own words
                 words, capture_output=True, timeout=_WITHIN, check=False
             )
-        except (AgentcgError, OSError, subprocess.TimeoutExpired) as error:
+        except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
         if done.returncode == 0:
             return None
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         if "undefined symbol" in said:
-            return f"no {LIBRARY} is behind it: install the NVIDIA driver"
+            return f"no {LIBRARY} of CUDA 12 is behind it: install the NVIDIA driver, 525 or newer"
         return f"{library} cannot be loaded: {said}"
 
     def hold(self, lease: Lease, leaf: CgroupDir) -> None:
@@ -72,7 +79,10 @@ class Shim:
         self._write(lease.call)
 
     def release(self, lease: Lease, leaf: CgroupDir) -> None:
-        """What still runs in the leaf has nothing from now on; with the leaf the file goes."""
+        """What still runs in the leaf has nothing from now on.
+
+        Its file goes now, if its leaf has gone; else with the first lease that ends after that.
+        """
         left = self._leases.get(lease.call, {})
         left.pop(lease.id, None)
         if not left:
@@ -80,10 +90,12 @@ class Shim:
             self._over[lease.call] = leaf.path
         if leaf.path.exists():
             self._write(lease.call)
-        for call in [one for one, path in self._over.items() if not path.exists()]:
+        gone = [one for one, path in self._over.items() if not path.exists()]
+        for call in gone:
             del self._over[call]
             (self.folder / call).unlink(missing_ok=True)
-            _sweep(call)
+        if gone:
+            _sweep(*gone)
 
     def close(self) -> None:
         """Tell nobody any more; programs go on with what they were told last."""
@@ -100,16 +112,32 @@ class Shim:
             raise UnavailableError(f"{path}: {error.strerror}: call {call} is not told") from error
 
 
-def _sweep(call: str) -> None:
-    """Remove accounts, of one call or all, that no process has a slot in."""
-    for path in _ACCOUNTS.glob(f"{_ACCOUNT}{call}-*" if call else f"{_ACCOUNT}*"):
-        # An agent may have put anything there.
-        with suppress(OSError):
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                asked = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-                kind, *_ = _LOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))
-            finally:
-                os.close(fd)
-            if kind == fcntl.F_UNLCK:
-                path.unlink()
+def clear(folder: Path) -> None:
+    """Take away what an earlier daemon told, and accounts that nobody is charged in."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _sweep()
+
+
+def _sweep(*calls: str) -> None:
+    """Remove accounts, of these calls or of all, that no process has a slot in; not for long."""
+    names = tuple(f"{_ACCOUNT}{one}-" for one in calls) or _ACCOUNT
+    end = time.monotonic() + _SWEEPING
+    with suppress(OSError), os.scandir(_ACCOUNTS) as found:
+        for one in found:
+            if time.monotonic() >= end:
+                return
+            if one.name.startswith(names):
+                _remove(Path(one.path))
+
+
+def _remove(account: Path) -> None:
+    # An agent may have put anything there.
+    with suppress(OSError):
+        fd = os.open(account, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            asked = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, *_ = _LOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))
+        finally:
+            os.close(fd)
+        if kind == fcntl.F_UNLCK:
+            account.unlink()

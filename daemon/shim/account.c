@@ -21,6 +21,7 @@
 extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int cancel; /* whether the thread that has it could be cancelled before */
 static char path[512];
 static uint64_t limit, context, used;
 static bool limited, has_context;
@@ -139,26 +140,44 @@ static void begin_anew(void)
 	forget();
 }
 
+/* A thread that is cancelled, as at any open() or read() it may be, would leave the lock to nobody. */
+static void hold(void)
+{
+	int before = PTHREAD_CANCEL_ENABLE;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	pthread_mutex_lock(&lock);
+	cancel = before;
+}
+
 void account_lock(void)
 {
-	pthread_mutex_lock(&lock);
+	hold();
 	if (owner != getpid()) /* by clone(), which tells nobody */
 		begin_anew();
 }
 
 void account_unlock(void)
 {
-	pthread_mutex_unlock(&lock);
-}
+	int before = cancel;
 
-static void hold(void)
-{
-	pthread_mutex_lock(&lock);
+	pthread_mutex_unlock(&lock);
+	pthread_setcancelstate(before, &before);
 }
 
 static void in_child(void)
 {
 	begin_anew();
+	account_unlock();
+}
+
+/* The daemon removes what is in its own /dev/shm, and sees no container's. Who is killed leaves it. */
+__attribute__((destructor)) static void leave(void)
+{
+	if (pthread_mutex_trylock(&lock)) /* another thread goes on: not to be waited for */
+		return;
+	if (owner == getpid())
+		slots_end();
 	pthread_mutex_unlock(&lock);
 }
 

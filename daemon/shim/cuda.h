@@ -14,7 +14,7 @@ typedef struct { size_t width, height; unsigned int format, channels; } CUDA_ARR
 typedef struct { size_t width, height, depth; unsigned int format, channels, flags; } CUDA_ARRAY3D_DESCRIPTOR;
 
 enum { SUCCESS = 0, OUT_OF_MEMORY = 2, NO_DEVICE = 100 };
-enum { ON_DEVICE = 1 };
+enum { ON_DEVICE = 1, SPARSE_ARRAY = 0x40, MAPPED_LATER = 0x80 };
 
 #define HOOKED(each)                                                                              \
 	each(cuInit) each(cuMemGetInfo_v2) each(cuDeviceTotalMem_v2)                              \

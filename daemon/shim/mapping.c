@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory that is mapped: it is there until the last of its handle's references and its mappings has gone. */
-#include <stdlib.h>
-
 #include "account.h"
 #include "taking.h"
 
@@ -10,7 +8,7 @@ static void less(struct note *handle)
 	if (handle->references-- > 1)
 		return;
 	account_give(handle->size);
-	free(note_out(HANDLE, handle->number));
+	note_free(note_out(HANDLE, handle->number));
 }
 
 /* The same one: the driver gives a number out anew once it is free. */
@@ -72,17 +70,17 @@ CUresult cuMemMap(CUdeviceptr p, size_t size, size_t offset, CUmemGenericAllocat
 	struct note *handle, *mapping;
 
 	account_lock();
-	handle = result ? NULL : note_find(HANDLE, h);
-	if (handle) {
-		/* Without a note of its mapping it is charged until the process ends. */
+	handle = note_find(HANDLE, h);
+	/* Without a note of its mapping a handle is charged until the process ends. */
+	if (!result && handle)
 		handle->references++;
-		mapping = note_new(MAPPING, p, size);
-		if (mapping) {
-			mapping->of = h;
-			mapping->references = 0;
-			mapping->birth = handle->born;
-			free(note_put(mapping));
-		}
+	/* Of memory that is not charged, too: a range may have both. */
+	mapping = result ? NULL : note_new(MAPPING, p, size);
+	if (mapping) {
+		mapping->of = h;
+		mapping->references = 0;
+		mapping->birth = handle ? handle->born : 0;
+		note_free(note_put(mapping));
 	}
 	account_unlock();
 	return result;
@@ -107,13 +105,13 @@ CUresult cuMemUnmap(CUdeviceptr p, size_t size)
 	while ((one = those)) {
 		those = one->next;
 		if (result) {
-			free(note_put(one));
+			note_free(note_put(one));
 			continue;
 		}
 		handle = handle_of(one->of, one->birth);
 		if (handle)
 			less(handle);
-		free(one);
+		note_free(one);
 	}
 	account_unlock();
 	return result;

@@ -1,12 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash table that doubles: torch has some thousand, a KV cache of pages some ten thousand. */
-#include <stdlib.h>
+/*
+ * A hash table that doubles: torch has some thousand, a KV cache of pages some ten thousand. Of pages of its own:
+ * a program's malloc() may have locks that its handler of fork() takes before it waits for ours.
+ */
+#include <stddef.h>
+#include <sys/mman.h>
 
 #include "notes.h"
 
-static struct note **table;
+enum { PAGES = 64 << 10, FEWEST = 512 };
+
+static struct note **table, *spare;
 static size_t size, count;
 static uint64_t births;
+
+static void *pages(size_t bytes)
+{
+	void *made = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return made == MAP_FAILED ? NULL : made;
+}
 
 static struct note **place(enum space space, uint64_t number)
 {
@@ -21,8 +34,8 @@ static struct note **place(enum space space, uint64_t number)
 
 static void grow(void)
 {
-	size_t old_size = size, fresh_size = size ? 2 * size : 64;
-	struct note **old = table, **fresh = calloc(fresh_size, sizeof(*fresh));
+	size_t old_size = size, fresh_size = size ? 2 * size : FEWEST;
+	struct note **old = table, **fresh = pages(fresh_size * sizeof(*fresh));
 
 	if (!fresh)
 		return;
@@ -36,7 +49,28 @@ static void grow(void)
 			one->next = NULL;
 			*at = one;
 		}
-	free(old);
+	if (old)
+		munmap(old, old_size * sizeof(*old));
+}
+
+void note_free(struct note *one)
+{
+	if (one) {
+		one->next = spare;
+		spare = one;
+	}
+}
+
+static struct note *unused(void)
+{
+	struct note *one = spare, *more = one ? NULL : pages(PAGES);
+
+	for (size_t n = 0; more && n < PAGES / sizeof(*more); n++)
+		note_free(&more[n]);
+	one = spare;
+	if (one)
+		spare = one->next;
+	return one;
 }
 
 struct note *note_new(enum space space, uint64_t number, uint64_t bytes)
@@ -45,7 +79,7 @@ struct note *note_new(enum space space, uint64_t number, uint64_t bytes)
 
 	if (count >= size)
 		grow();
-	one = size ? malloc(sizeof(*one)) : NULL;
+	one = size ? unused() : NULL;
 	if (one)
 		*one = (struct note){ .number = number, .size = bytes, .born = ++births,
 				      .references = 1, .space = space };
@@ -79,14 +113,9 @@ struct note *note_out(enum space space, uint64_t number)
 	return one;
 }
 
+/* Their pages are the parent's too, and stay. */
 void note_drop_all(void)
 {
-	for (size_t n = 0; n < size; n++)
-		for (struct note *one = table[n], *next; one; one = next) {
-			next = one->next;
-			free(one);
-		}
-	free(table);
 	table = NULL;
 	size = count = 0;
 }

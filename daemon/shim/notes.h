@@ -17,11 +17,14 @@ struct note {
 
 /* NULL without memory for it: what is not noted is charged until its process ends. */
 struct note *note_new(enum space space, uint64_t number, uint64_t size);
+/* What is in no place any more. */
+void note_free(struct note *note);
 /* Put it there; the one that it takes the place of, which the driver has given back by itself. */
 struct note *note_put(struct note *note);
 struct note *note_find(enum space space, uint64_t number);
 /* Take it out; it is the caller's. */
 struct note *note_out(enum space space, uint64_t number);
+/* In a fork's child. */
 void note_drop_all(void);
 
 #endif

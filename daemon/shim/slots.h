@@ -12,7 +12,10 @@ bool slots_attach(uint64_t used);
 void slots_detach(void);
 void slots_publish(uint64_t used);
 
-/* Nobody else adds up meanwhile. */
+/* As a process ends: the last of the call takes the account along. */
+void slots_end(void);
+
+/* Nobody else adds up meanwhile; false: that could not be had in 2 s. */
 bool slots_lock(void);
 void slots_unlock(void);
 /* Of all; without those that have ended if it is to be `sure`, which asks the kernel of each. */

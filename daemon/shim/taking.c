@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What takes device memory and gives it back, but for memory that is mapped (mapping.c). */
-#include <stdlib.h>
-
 #include "account.h"
 #include "taking.h"
 
@@ -38,7 +36,7 @@ CUresult taking_ends(CUresult result, enum space space, uint64_t number, uint64_
 		old = note_put(note);
 		if (old)
 			account_give(old->size);
-		free(old);
+		note_free(old);
 	}
 	account_unlock();
 	return result;
@@ -61,7 +59,7 @@ CUresult giving_ends(CUresult result, struct note *note)
 		note = note_put(note);
 	if (note)
 		account_give(note->size);
-	free(note);
+	note_free(note);
 	account_unlock();
 	return result;
 }
@@ -163,7 +161,8 @@ CUresult cuArrayCreate_v2(CUarray *a, const CUDA_ARRAY_DESCRIPTOR *is)
 
 CUresult cuArray3DCreate_v2(CUarray *a, const CUDA_ARRAY3D_DESCRIPTOR *is)
 {
-	uint64_t size = is ? array(is->width, is->height, is->depth, is->format, is->channels) : 0;
+	bool empty = !is || is->flags & (SPARSE_ARRAY | MAPPED_LATER); /* what is mapped there is charged by its handle */
+	uint64_t size = empty ? 0 : array(is->width, is->height, is->depth, is->format, is->channels);
 	CUresult result;
 
 	if (!taking_begins(size))

@@ -179,17 +179,21 @@ OWN(cuMemMap, CUdeviceptr p, size_t size, size_t offset, CUmemGenericAllocationH
 	return SUCCESS;
 }
 
+/* All that are side by side in the range. */
 OWN(cuMemUnmap, CUdeviceptr p, size_t size)
 {
-	struct block *map = find(p), *block = map ? find(map->owner) : NULL;
+	CUresult result = INVALID_VALUE;
 
-	(void)size;
-	if (!block)
-		return INVALID_VALUE;
-	memset(map, 0, sizeof(*map));
-	if (!--block->mappings && block->released)
-		return give(block->number);
-	return SUCCESS;
+	for (uint64_t at = p, step; at - p < size; at += step) {
+		struct block *map = find(at), *block = map && map->owner ? find(map->owner) : NULL;
+
+		if (!block)
+			break;
+		step = block->size;
+		memset(map, 0, sizeof(*map));
+		result = !--block->mappings && block->released ? give(block->number) : SUCCESS;
+	}
+	return result;
 }
 
 /* Only whether there is memory at its first byte. */
@@ -245,6 +249,14 @@ OWN(cuMemGetInfo_v2, size_t *free, size_t *total)
 	return SUCCESS;
 }
 
+OWN(cuDeviceTotalMem_v2, size_t *bytes, int one)
+{
+	if (!device || one)
+		return INVALID_VALUE;
+	*bytes = device->total;
+	return SUCCESS;
+}
+
 /* The name without a version means its newest; the flag means the variants for per-thread streams. */
 #define VERSION(name) { #name, (void *)name##_v2, (void *)name##_v2 }
 #define STREAM(name) { #name, (void *)name, (void *)name##_ptsz }
@@ -257,6 +269,7 @@ CUresult cuGetProcAddress_v2(const char *symbol, void **function, int version, u
 		VERSION(cuMemGetInfo), VERSION(cuArrayCreate), VERSION(cuArray3DCreate), PLAIN(cuArrayDestroy),
 		PLAIN(cuMemAllocManaged), STREAM(cuMemAllocAsync), STREAM(cuMemAllocFromPoolAsync),
 		STREAM(cuMemFreeAsync), PLAIN(cuMemCreate), PLAIN(cuMemRelease), PLAIN(cuMemMap), PLAIN(cuMemUnmap),
+		PLAIN(cuMemRetainAllocationHandle), VERSION(cuDeviceTotalMem), VERSION(cuGetProcAddress),
 	};
 
 	(void)version;
@@ -272,4 +285,10 @@ CUresult cuGetProcAddress_v2(const char *symbol, void **function, int version, u
 	if (status)
 		*status = 1;
 	return NOT_FOUND;
+}
+
+/* Before CUDA 12. */
+CUresult cuGetProcAddress(const char *symbol, void **function, int version, uint64_t flags)
+{
+	return cuGetProcAddress_v2(symbol, function, version, flags, NULL);
 }

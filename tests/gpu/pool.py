@@ -14,6 +14,8 @@ import time
 from ctypes import byref, c_int, c_size_t, c_ubyte, c_uint64, c_void_p
 from typing import Any
 
+from typing_extensions import override
+
 
 class Prop(ctypes.Structure):
     """CUmemAllocationProp."""
@@ -51,6 +53,7 @@ class Requests(threading.Thread):
         self._context, self._base = context, c_uint64(base)
         self._took: list[float] = []
 
+    @override
     def run(self) -> None:
         do("cuCtxSetCurrent", self._context)
         while True:

@@ -78,13 +78,14 @@ def gated(guard: UprobeGuard, leaf: CgroupDir, gpu: str, process: Process) -> It
 
 def shim(gpu: str, libraries: Path | None = None) -> Iterator[str]:
     """A program that loads it is refused what is over its lease."""
+    where = libraries or native.shim()
     with tempfile.TemporaryDirectory() as folder:
-        if reason := Shim(Path(folder) / "gpu", 0, libraries).probe():
+        if reason := Shim(Path(folder) / "gpu", 0, where).probe():
             yield f"not tried: {reason}"
             return
         told = Path(folder) / f"c-check-{uuid.uuid4().hex[:12]}"
         told.write_text(f"{ASKED} 0\n")
-        env = {"LD_LIBRARY_PATH": str(libraries or native.shim()), LEASE: str(told)}
+        env = {"LD_LIBRARY_PATH": str(where), LEASE: str(told)}
         with taker(gpu, **env) as process:
             tell(process, "ready")
             allocate(process, ASKED // 2)

@@ -178,6 +178,6 @@ def test_beside_an_engine_that_cannot_be_asked_nothing_is_leased(
 ) -> None:
     engine = GpuEngine(kind="kvcached", name="x", poke="http://elsewhere:1")
     settings = Gpu(enabled=True, engine=engine, imaginary=GIB)
-    found = gpu_host.find(settings, core.root, core.root, core.now, print, shared=tmp_path)
+    found = gpu_host.find(settings, core.root, core.root, core.now, print, folder=tmp_path)
     with pytest.raises(UnsupportedError, match=r"gpu\.engine: "):
         found.device.read()

@@ -15,7 +15,7 @@ from agentcg.control.lease_book import Held
 from agentcg.control.state import LiveCall
 from agentcg.control.tenures import Tenures
 from agentcg.errors import UnavailableError
-from agentcg.gpu import driver, gates
+from agentcg.gpu import driver, gates, shim
 from agentcg.kernel import bpffs, nvml
 from agentcg.kernel.cgroupfs import CgroupDir
 from agentcg.model.event import Event
@@ -91,6 +91,20 @@ async def test_the_drivers_limits_are_cleared_and_the_leases_forgotten(
     assert swept == [call.leaf]
     assert core.journal.open_leases() == []
     assert told[-1].text == "1 leases of GPU memory end: gpu.enabled is off"
+
+
+async def test_what_the_shims_programs_were_told_is_taken_away(
+    core: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = core.settings.paths.model_copy(update={"run": tmp_path})
+    core.settings = core.settings.model_copy(update={"paths": paths})
+    monkeypatch.setattr(shim, "_ACCOUNTS", tmp_path / "accounts")
+    folder = gpu_host.told(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / ONE).write_text("1 0\n")
+    await gpu.start(core)  # off
+    assert not folder.exists()
+    assert folder.parent.is_dir()
 
 
 class Engine:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agentcg.cli.install import Where
 from agentcg.errors import UnavailableError
 from agentcg.gpu import shim
 from agentcg.gpu.shim import Shim
@@ -47,9 +48,12 @@ def test_where_no_driver_is_it_does_not_work_and_says_so(tmp_path: Path) -> None
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(SHIM / "libcuda.so.1", alone)
-    shutil.copy(SHIM / "libcuda.so.1", alone / "libagentcg-cuda.so")
-    reason = Shim(tmp_path / "gpu", 0, alone).probe()
-    assert reason == "no libcuda.so.1 is behind it: install the NVIDIA driver"
+    bridge = (SHIM / "libagentcg-cuda.so").read_bytes()
+    missing = bridge.replace(b"/gpu/libcuda.so.1", b"/gpu/libnone.so.1")
+    assert missing != bridge
+    (alone / "libagentcg-cuda.so").write_bytes(missing)
+    reason = str(Shim(tmp_path / "gpu", 0, alone).probe())
+    assert reason.startswith("no libcuda.so.1 of CUDA 12 is behind it: ")
 
 
 def test_what_is_no_library_is_told(tmp_path: Path) -> None:
@@ -60,6 +64,12 @@ def test_what_is_no_library_is_told(tmp_path: Path) -> None:
     assert shipped().is_dir()
 
 
+def test_what_programs_load_is_what_install_put_there(tmp_path: Path) -> None:
+    assert Where().shim == shim.INSTALLED
+    reason = Shim(tmp_path / "gpu", 0, tmp_path).probe()
+    assert reason == f"{tmp_path}/libcuda.so.1 is not there: run `agentcg install`"
+
+
 def test_a_calls_leases_add_up_and_change(guard: Shim, leaf: Any) -> None:
     guard.hold(lease(memory=100), leaf)
     assert said(guard) == "100 7\n"
@@ -67,6 +77,7 @@ def test_a_calls_leases_add_up_and_change(guard: Shim, leaf: Any) -> None:
     guard.hold(lease(memory=30), leaf)
     assert said(guard) == "80 7\n"
     assert (guard.folder / CALL).stat().st_mode & 0o777 == 0o644
+    assert guard.folder.stat().st_mode & 0o777 == 0o711
     guard.release(lease(), leaf)
     assert said(guard) == "50 7\n"
 
@@ -114,6 +125,25 @@ def test_what_an_agent_puts_in_an_accounts_place_harms_nobody(tmp_path: Path) ->
     folder.rmdir()
     fifo.unlink(missing_ok=True)
     link.unlink()
+
+
+def test_the_daemon_has_little_time_for_what_agents_put_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shim, "_ACCOUNTS", tmp_path)
+    left = [tmp_path / f"agentcg-gpu-{call}-0" for call in ("c-1", "c-2", "c-22")]
+    for one in left:
+        one.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(shim, "_SWEEPING", 0.0)
+        shim._sweep()
+    assert all(map(Path.exists, left))
+    shim._sweep("c-1", "c-2")
+    assert list(tmp_path.iterdir()) == left[2:]
+    shim._sweep()
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(shim, "_ACCOUNTS", tmp_path / "none")
+    shim._sweep()
 
 
 def test_the_end_takes_it_away(guard: Shim) -> None:

@@ -1,11 +1,6 @@
 """daemon/shim before the library that stands for the driver, in processes that load it."""
 
 import ctypes
-import fcntl
-import os
-import select
-import signal
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +10,6 @@ import pytest
 
 from tests.gpu.shimmed import SHIM, Leased, leased
 from tests.gpu.tenants import LIBRARY
-from tests.root.daemon import until
 from tests.root.gpu import MIB, PAIRS
 
 QUOTA = 100 * MIB
@@ -28,7 +22,28 @@ def lease(tmp_path: Path) -> Iterator[Leased]:
         yield one
 
 
-@pytest.mark.parametrize("form", ["dlsym", "proc"])
+# In a program that has the shim before the driver: whom the name leads to, by each of the two.
+_TABLE = """
+import ctypes, sys
+shim, driver = map(ctypes.CDLL, sys.argv[1:])
+for name in ("cuMemAlloc_v2", "cuMemCreate", "cuMemFreeAsync", "cuGetProcAddress_v2"):
+    for one in (shim, driver):
+        at = ctypes.c_void_p()
+        plain = name.removesuffix("_v2").encode()
+        one.cuGetProcAddress_v2(plain, ctypes.byref(at), 12000, ctypes.c_uint64(), None)
+        own = ctypes.cast(getattr(one, name), ctypes.c_void_p)
+        print(name, at.value == own.value)
+"""
+
+
+def test_the_driver_leads_to_itself_and_only_the_shim_to_the_shim(lease: Leased) -> None:
+    words = [sys.executable, "-c", _TABLE, str(SHIM / "libcuda.so.1"), str(LIBRARY)]
+    said = subprocess.run(words, env=lease.env, capture_output=True, check=True, text=True).stdout
+    assert len(said.splitlines()) == 8
+    assert "False" not in said
+
+
+@pytest.mark.parametrize("form", ["dlsym", "proc", "proc11"])
 def test_each_function_counts_and_fails_beyond_the_lease(lease: Leased, form: str) -> None:
     tenant = lease.tenant(form)
     for take, give in PAIRS:
@@ -42,13 +57,19 @@ def test_each_function_counts_and_fails_beyond_the_lease(lease: Leased, form: st
     assert 0 < lease.device.peak <= QUOTA
 
 
+def test_a_program_with_functions_of_such_names_is_led_to_the_shims(lease: Leased) -> None:
+    tenant = lease.tenant("proc", LD_PRELOAD=str(LIBRARY))
+    assert tenant.does(f"take cuMemAlloc_v2 {101 * MIB}") == OUT_OF_MEMORY
+
+
 def test_the_lease_is_all_the_memory_there_is(lease: Leased) -> None:
     tenant = lease.tenant()
-    assert (tenant.does("total"), tenant.does("free")) == (str(QUOTA), str(QUOTA))
+    assert [tenant.does(one) for one in ("total", "device", "free")] == [str(QUOTA)] * 3
     tenant.does(f"take cuMemAlloc_v2 {30 * MIB}")
     assert tenant.does("free") == str(70 * MIB)
     lease.resize(20 * MIB)
-    assert (tenant.does("total"), tenant.does("free")) == (str(20 * MIB), "0")
+    said = [tenant.does(one) for one in ("total", "device", "free")]
+    assert said == [str(20 * MIB), str(20 * MIB), "0"]
 
 
 def test_a_lease_that_is_changed_counts_at_once(lease: Leased) -> None:
@@ -120,6 +141,27 @@ def test_physical_memory_counts_until_the_last_of_handles_and_mappings(
     assert lease.device.used == 0
 
 
+@pytest.mark.parametrize("how", ["cuMemCreate", "host"])
+def test_mappings_side_by_side_go_as_one(lease: Leased, how: str) -> None:
+    tenant = lease.tenant()
+    one, other = (int(tenant.does(f"take {way} {20 * MIB}")) for way in (how, "cuMemCreate"))
+    assert tenant.does(f"map {one} {20 * MIB}") == "0"
+    assert tenant.does(f"map {other} {20 * MIB} {one + 20 * MIB}") == "0"
+    for number in (one, other):
+        assert tenant.does(f"give cuMemRelease {number}") == "0"
+    assert tenant.does("free") == str((60 if how == "cuMemCreate" else 80) * MIB)
+    assert tenant.does(f"unmap {one} {40 * MIB}") == "0"
+    assert tenant.does("free") == str(QUOTA)
+    assert lease.device.used == 0
+
+
+@pytest.mark.parametrize("how", ["host", "sparse", "deferred"])
+def test_what_takes_no_memory_of_the_device_is_not_charged(lease: Leased, how: str) -> None:
+    tenant = lease.tenant()
+    assert tenant.does(f"take {how} {60 * MIB}").isdigit()
+    assert tenant.does("free") == str(QUOTA)
+
+
 def test_what_a_contexts_end_frees_is_not_counted_twice(lease: Leased) -> None:
     tenant = lease.tenant()
     for _ in range(3):
@@ -149,71 +191,6 @@ def test_a_child_has_an_account_of_its_own_and_its_parent_keeps_its(lease: Lease
     assert tenant.does(f"fork {40 * MIB}") == "0"
     assert tenant.does("free") == str(40 * MIB)
     assert tenant.does(f"take cuMemAlloc_v2 {40 * MIB}").isdigit()
-
-
-def test_who_was_killed_is_charged_nothing(lease: Leased) -> None:
-    one, other = lease.tenant(), lease.tenant()
-    for _ in range(2):
-        assert one.does(f"take cuMemAlloc_v2 {50 * MIB}").isdigit()
-    assert other.does("take cuMemAlloc_v2 1") == OUT_OF_MEMORY
-    one.process.kill()
-    one.process.wait(30)
-    until(lambda: other.does(f"take cuMemAlloc_v2 {100 * MIB}").isdigit(), "its memory to be free")
-
-
-def test_a_child_does_not_keep_what_its_parent_was_charged(lease: Leased) -> None:
-    tenant, other = lease.tenant(), lease.tenant()
-    assert tenant.does(f"take cuMemAlloc_v2 {60 * MIB}").isdigit()
-    child = int(tenant.does("linger"))
-    tenant.process.kill()
-    tenant.process.wait(30)
-    # The child hears of its birth a little later than its parent.
-    until(lambda: other.does(f"take cuMemAlloc_v2 {60 * MIB}").isdigit(), "its memory to be free")
-    os.kill(child, signal.SIGKILL)
-
-
-def test_one_process_at_a_time_adds_up(lease: Leased) -> None:
-    tenant = lease.tenant()
-    assert tenant.does("free") == str(QUOTA)
-    (account,) = lease.accounts
-    with account.open("rb+") as file:
-        whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
-        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, whole)
-        tenant.ask(f"take cuMemAlloc_v2 {MIB}")
-        said = tenant.process.stdout
-        assert said is not None
-        assert not select.select([said], [], [], 0.2)[0]
-        assert lease.device.used == 0
-    assert tenant.answer().isdigit()
-
-
-def test_a_program_that_closes_what_it_does_not_know_keeps_its_account(lease: Leased) -> None:
-    tenant, other = lease.tenant(), lease.tenant()
-    assert tenant.does(f"take cuMemAlloc_v2 {60 * MIB}").isdigit()
-    assert tenant.does("close") == "0"
-    assert tenant.does("free") == str(40 * MIB)
-    assert other.does(f"take cuMemAlloc_v2 {60 * MIB}") == OUT_OF_MEMORY
-    assert tenant.does("free") == str(40 * MIB)
-
-
-@pytest.mark.parametrize("other", ["folder", "link", "readable", "removed"])
-def test_an_account_of_others_is_not_used(lease: Leased, tmp_path: Path, other: str) -> None:
-    path = Path(f"/dev/shm/agentcg-gpu-{lease.path.name}-{os.geteuid()}")
-    target = tmp_path / "target"
-    if other == "folder":
-        path.mkdir()
-    elif other == "link":
-        path.symlink_to(target)
-    elif other == "readable":
-        path.touch(0o644)
-    tenant = lease.tenant()
-    assert tenant.does(f"take cuMemAlloc_v2 {60 * MIB}").isdigit()
-    if other == "removed":
-        path.unlink()
-    assert tenant.does(f"take cuMemAlloc_v2 {60 * MIB}") == OUT_OF_MEMORY  # it is held by itself
-    assert not target.exists()
-    if path.is_dir():
-        path.rmdir()
 
 
 def test_without_a_lease_nothing_changes(lease: Leased) -> None:
@@ -246,3 +223,18 @@ def test_no_version_of_glibc_is_asked_for() -> None:
     data = (SHIM.parent / "shim/libcuda.so.1").read_bytes()
     assert b"GLIBC_" not in data
     assert ctypes.sizeof(ctypes.c_void_p) == 8
+
+
+def test_nothing_is_asked_of_the_programs_malloc() -> None:
+    data = (SHIM.parent / "shim/libcuda.so.1").read_bytes()
+    assert b"\0mmap\0" in data
+    assert not [one for one in (b"malloc", b"calloc", b"free") if b"\0" + one + b"\0" in data]
+
+
+def test_many_allocations_are_noted_and_given_back(lease: Leased) -> None:
+    tenant = lease.tenant()
+    for _ in range(2):
+        numbers = [tenant.does("take cuMemAlloc_v2 512") for _ in range(1500)]
+        assert tenant.does("free") == str(QUOTA - 1500 * 512)
+        assert {tenant.does(f"give cuMemFree_v2 {one}") for one in numbers} == {"0"}
+        assert tenant.does("free") == str(QUOTA)
