@@ -38,6 +38,7 @@ FUNCTIONS: Mapping[str, str] = {
     "cuMemUnmap": "unmap_entry",
     "cuMemRetainAllocationHandle": "retain_entry",
 }
+_SHIM = "agentcg_shim"  # a function of daemon/shim alone
 _NAME = "libcuda.so"
 _MOST = 8  # files of a leaf: an agent could bring any number of copies
 # Magic numbers (include/uapi/linux/magic.h) of ext4, XFS, Btrfs, tmpfs, SquashFS, EROFS: attaching
@@ -117,7 +118,9 @@ class Probed:
         _detach(links)
 
     def _attach(self, fd: int, path: _File) -> bool:
-        offsets = elf.functions(fd, self._functions)
+        offsets = elf.functions(fd, self._functions | {_SHIM})
+        if _SHIM in offsets:  # each call of it is one of the driver's behind it, which counts
+            return False
         links: list[Link] = []
         try:
             # The return first: what has an entry alone would be charged for ever.

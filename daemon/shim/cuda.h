@@ -28,6 +28,7 @@ enum { ON_DEVICE = 1, SPARSE_ARRAY = 0x40, MAPPED_LATER = 0x80 };
 	each(cuMemMap) each(cuMemUnmap)
 
 #define API __attribute__((visibility("default"))) CUresult
+API agentcg_shim(void);
 API cuInit(unsigned int flags);
 API cuMemGetInfo_v2(size_t *free, size_t *total);
 API cuDeviceTotalMem_v2(size_t *bytes, CUdevice device);

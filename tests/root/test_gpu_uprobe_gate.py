@@ -11,9 +11,10 @@ import pytest
 
 from agentcg.gpu.uprobe import UprobeGuard
 from agentcg.kernel.cgroupfs import CgroupDir
-from tests.gpu.tenants import Device
+from tests.gpu.shimmed import SHIM
+from tests.gpu.tenants import LIBRARY, Device
 from tests.root.daemon import until
-from tests.root.gpu import MIB, comes, lease, used, watching
+from tests.root.gpu import MIB, PAIRS, comes, lease, used, watching
 
 pytestmark = pytest.mark.root
 
@@ -77,3 +78,19 @@ def test_a_thread_that_is_continued_and_ends_inside_has_what_it_took_charged(
         until(went_on, "its end")
         until(lambda: used(guard, leaf) == device.used, "what it took")
     until(lambda: used(guard, leaf) == 0, "the end of its process")
+
+
+def test_what_goes_through_the_shim_counts_once(
+    guard: UprobeGuard, leaf: CgroupDir, device: Device
+) -> None:
+    library = SHIM / LIBRARY.name
+    with device.tenant(leaf, library=library) as tenant:
+        assert tenant.does("total").isdigit()
+        assert str(library) in Path(f"/proc/{tenant.process.pid}/maps").read_text()
+        guard.scan()
+        assert not guard._probed.add(library, whose=leaf.id)
+        for take, give in PAIRS:
+            number = tenant.does(f"take {take} {MIB}")
+            assert used(guard, leaf) == device.used > 0, take
+            assert tenant.does(f"give {give} {number}") == "0"
+            assert used(guard, leaf) == device.used == 0, take
