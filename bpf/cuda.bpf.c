@@ -159,8 +159,10 @@ static __always_inline int give(struct pt_regs *context, __u32 space)
 	if (enter(&call))
 		return 0;
 	left(&call);
-	if (call.listed)
+	if (call.listed) {
 		unlist(which.process, call.note.size);
+		show(call.lease, call.note.hidden);
+	}
 	return 0;
 }
 
@@ -278,7 +280,8 @@ int BPF_PROG(ended, struct task_struct *task)
 	bool last = task->signal->live.counter == 0;
 
 	if (call && call->state == GATED) {
-		if (!last && !(task->signal->flags & SIGNAL_GROUP_EXIT))
+		/* By itself: not with its process, nor by an exec of another thread. */
+		if (!last && !(task->signal->flags & SIGNAL_GROUP_EXIT) && !task->signal->group_exec_task)
 			taken_unseen(call);
 		call->what = 0; /* or a verdict would charge it yet: it is there until its parent asks */
 	} else if (call && last) { /* Another may have dropped the process just now. */

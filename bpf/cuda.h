@@ -68,14 +68,6 @@ static __always_inline struct gpu_account *account_above(__u64 *id)
 	return found;
 }
 
-/* What the driver takes for so much: pages above 1 MiB, parts of one below. */
-static __always_inline __u64 rounded(__u64 size, __u32 space)
-{
-	__u64 step = space == ARRAY ? 64 << 10 : size > 1 << 20 ? 2 << 20 : 512;
-
-	return size > -step ? size : (size + step - 1) / step * step;
-}
-
 /* All of it, or nothing. Nothing also where too many others change it: a gate asks again. */
 static __always_inline bool charge(struct gpu_account *account, __u64 size)
 {
@@ -139,14 +131,23 @@ static __always_inline void unlist(__u32 id, __u64 size)
 	struct allocation which = { .process = id, .space = PROCESS };
 	struct held *process = bpf_map_lookup_elem(&allocations, &which);
 	struct gpu_account *account;
+	__u64 lease;
 
 	if (!process)
 		return;
-	account = bpf_map_lookup_elem(&accounts, &process->lease);
+	lease = process->lease;
+	account = bpf_map_lookup_elem(&accounts, &lease);
 	if (account)
 		hide(account, size); /* its memory may have gone */
 	__sync_fetch_and_add(&process->size, size);
 	__sync_fetch_and_add(&process->hidden, size);
+	if (bpf_map_lookup_elem(&allocations, &which) == process)
+		return;
+	/* Its place may be another's by now; then the process has ended, and this comes back with it. */
+	__sync_fetch_and_add(&process->size, -size);
+	__sync_fetch_and_add(&process->hidden, -size);
+	uncharge(lease, size);
+	show(lease, size);
 }
 
 /* Of one lease not too many, as the room is for all; of one that has ended none. */

@@ -136,6 +136,14 @@ static __always_inline void kill_caller(__u32 kind, struct call *call, struct gp
 		tell(kind, call, account);
 }
 
+/* What the driver takes for so much: pages above 1 MiB, parts of one below. */
+static __always_inline __u64 rounded(__u64 size, __u32 space)
+{
+	__u64 step = space == ARRAY ? 64 << 10 : size > 1 << 20 ? 2 << 20 : 512;
+
+	return size > -step ? size : (size + step - 1) / step * step;
+}
+
 static __always_inline __u64 charged(const struct call *call)
 {
 	return call->state == CHARGED || call->state == PASSED ? call->size : 0;

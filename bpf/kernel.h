@@ -93,6 +93,7 @@ typedef struct KTYPE {
 struct signal_struct {
 	atomic_t live; /* threads that have not begun to exit */
 	struct sigpending shared_pending;
+	struct task_struct *group_exec_task; /* it waits for all others to die */
 	unsigned int flags;
 } KTYPE;
 
