@@ -59,14 +59,16 @@ class Shim:
             self.folder.mkdir(parents=True)
             self.folder.chmod(0o711)  # a lease is told to its own call
             words = [sys.executable, "-I", "-c", _TRY, str(library)]
-            done = subprocess.run(  # noqa: S603 - our own words
-                words, capture_output=True, timeout=_WITHIN, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
+            child = subprocess.Popen(words, stderr=subprocess.PIPE)  # noqa: S603 - our own words
+            _, heard = child.communicate(timeout=_WITHIN)
+        except subprocess.TimeoutExpired as error:
+            child.kill()  # and not waited for: where the kernel hangs it does not die
             return str(error)
-        if done.returncode == 0:
+        except OSError as error:
+            return str(error)
+        if child.returncode == 0:
             return None
-        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        said = heard.decode(errors="replace").strip().rpartition("\n")[2]
         if "undefined symbol" in said:
             return f"no {LIBRARY} of CUDA 12 is behind it: install the NVIDIA driver, 525 or newer"
         return f"{library} cannot be loaded: {said}"

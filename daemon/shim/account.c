@@ -17,6 +17,7 @@
 #include "account.h"
 #include "slots.h"
 
+#pragma weak pthread_mutex_trylock
 /* pthread_atfork() is no part of the shared glibc; this is what it calls. */
 extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *);
 
@@ -174,7 +175,8 @@ static void in_child(void)
 /* The daemon removes what is in its own /dev/shm, and sees no container's. Who is killed leaves it. */
 __attribute__((destructor)) static void leave(void)
 {
-	if (pthread_mutex_trylock(&lock)) /* another thread goes on: not to be waited for */
+	/* Another thread goes on: not to be waited for. Or none ever was: an old libc without libpthread has no such call. */
+	if (!pthread_mutex_trylock || pthread_mutex_trylock(&lock))
 		return;
 	if (owner == getpid())
 		slots_end();
