@@ -19,7 +19,7 @@ async def freeze(core: Core, live: LiveCall, *, frozen: bool) -> None:
     )
     async with live.lock:
         # What frees it then does not know that it is to stay frozen.
-        if live.gpu_held or live.gpu_gates:
+        if live.gpu_held or live.gpu_gates or await _waits(core, live):
             raise ConflictError(
                 f"call {live.record.id} is stopped as it goes beyond its lease of GPU memory: "
                 f"change its lease, or kill it"
@@ -44,6 +44,14 @@ async def freeze(core: Core, live: LiveCall, *, frozen: bool) -> None:
         core.journal.put_call(live.record)
         kind = Kind.CALL_FROZEN if frozen else Kind.CALL_THAWED
         core.tell(kind, target.value, session=live.record.session, call=live.record.id)
+
+
+async def _waits(core: Core, live: LiveCall) -> bool:
+    """Whether a process of it stands at libcuda's gate, of which nobody may have been told yet."""
+    guard = None if core.gpus is None else core.gpus.watched
+    if guard is None or live.leaf is None:
+        return False
+    return await core.blocking(guard.waits, live.leaf)
 
 
 async def _until_frozen(core: Core, live: LiveCall, leaf: CgroupDir, *, frozen: bool) -> None:

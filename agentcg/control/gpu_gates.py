@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _EVERY = 1.0
 _DYING = 2.0
 _LAST = 1.0  # for who was in line until its time was over: one that is killed makes room
+_LOST = "it could not be counted, or not before it was taken"
 _BUSY = 0.2  # seconds until a lease that is just being changed is asked for anew
 
 
@@ -50,15 +51,14 @@ async def follow(core: Core, guard: "UprobeGuard") -> None:
         loop.remove_reader(guard.fd)
         news.set()
 
+    scanned = loop.time()
     try:
         while True:
             loop.add_reader(guard.fd, heard)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_EVERY):
+                async with asyncio.timeout_at(scanned + _EVERY):
                     await news.wait()
             try:
-                if not news.is_set():
-                    await core.blocking(guard.scan)
                 # Cleared before it is read: what comes meanwhile sets it anew.
                 news.clear()
                 came = await core.blocking(guard.turn, time.monotonic())
@@ -71,8 +71,18 @@ async def follow(core: Core, guard: "UprobeGuard") -> None:
                 # Each counts on what the lease has, so one after another.
                 turn = turns.setdefault(next(iter(gate.leases), LeaseId("")), asyncio.Lock())
                 core.spawn(_answer(core, guard, gate, turn))
+            if loop.time() >= scanned + _EVERY:  # news without end or not
+                await _scanned(core, guard)
+                scanned = loop.time()
     finally:
         loop.remove_reader(guard.fd)
+
+
+async def _scanned(core: Core, guard: "UprobeGuard") -> None:
+    try:
+        await core.blocking(guard.scan)
+    except Exception:
+        log.exception("copies of libcuda were not looked for; the daemon goes on")
 
 
 async def _answer(core: Core, guard: "UprobeGuard", gate: "Gate", turn: asyncio.Lock) -> None:
@@ -80,6 +90,9 @@ async def _answer(core: Core, guard: "UprobeGuard", gate: "Gate", turn: asyncio.
     live = core.state.calls.get(leases[0].call) if leases else None
     if live is None:
         await core.blocking(guard.deny, gate)
+        return
+    if gate.killed:  # and waits for nobody: its call may be ending
+        await _decide(core, guard, gate, live, leases)
         return
     live.gpu_gates += 1
     try:
@@ -95,7 +108,7 @@ async def _decide(
     if gate.killed:
         why = "it went on without leave"
         if gate.late or gate.lost:
-            why = "nobody answered in time" if gate.late else "it could not be counted"
+            why = "nobody answered in time" if gate.late else _LOST
     else:
         try:
             async with asyncio.timeout(max(_LAST, gate.at + GATE - time.monotonic())):

@@ -12,6 +12,7 @@ then is known by a mark on its leaf, and killed.
 import functools
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -150,9 +151,12 @@ class UprobeGuard:
         with self._lock:
             for leaf in self._leaves.values():
                 if gate.number in leaf.gates:
-                    leaf.prune()
-                    # Who was denied before may have made room for this one.
-                    self._settle(leaf, time.monotonic() + _STILL)
+                    # Who was denied before may have made room for this one. No other is tried:
+                    # of a thousand who wait each is denied by itself.
+                    if self._all_told(leaf, 0.0):
+                        self._let(leaf, gate)
+                    else:
+                        leaf.prune()
                 if gate.number in leaf.gates:
                     told()
                     return bool(leaf.deny(gate))
@@ -177,6 +181,12 @@ class UprobeGuard:
             self._told.discard(leaf.id)
             self._probed.forget(leaf.id)
 
+    def waits(self, leaf: CgroupDir) -> bool:
+        """Whether anybody of this leaf does, and it is frozen for that."""
+        with self._lock:
+            known = self._leaves.get(leaf.id)
+            return known is not None and bool(known.gates)
+
     def account(self, leaf: CgroupDir) -> GpuAccount | None:
         """What its processes have, and had; None without a lease."""
         self._need()
@@ -193,6 +203,7 @@ class UprobeGuard:
         with self._lock:
             self._need()
             leaves = [one for key, one in self._leaves.items() if leaf in {None, key}]
+            random.shuffle(leaves)  # or those behind one that answers slowly never had their turn
             pids = [(pid, each.cgroup.id) for each in leaves for pid in each.pids()]
             probed = self._probed
         for pid, whose in pids:
@@ -239,13 +250,16 @@ class UprobeGuard:
 
     def _settle(self, leaf: Leaf, end: float) -> None:
         """Let go on what fits."""
-        if not leaf.gates:
-            return
-        # A process that goes on takes all its threads along: none of them may wait unheard.
-        if not leaf.still(end) or self._ring.turn(_HEARING):
-            return  # the next turn sees to it
-        those, quota = sorted(leaf.gates.values(), key=lambda one: one.number), leaf.quota
-        leaf.passed(*(one for one in those if self._accounts.lets(leaf.cgroup.id, quota, one)))
+        if leaf.gates and self._all_told(leaf, end):  # else the next turn sees to it
+            self._let(leaf, *sorted(leaf.gates.values(), key=lambda one: one.number))
+
+    def _all_told(self, leaf: Leaf, end: float) -> bool:
+        """A process that goes on takes all its threads along: none of them may wait unheard."""
+        return leaf.still(end) and not self._ring.turn(_HEARING)
+
+    def _let(self, leaf: Leaf, *gates: Gate) -> None:
+        quota = leaf.quota
+        leaf.passed(*(one for one in gates if self._accounts.lets(leaf.cgroup.id, quota, one)))
 
     def _overdue(self, leaf: Leaf, now: float) -> list[Gate]:
         """Deny who waited too long; and who has no number here, whom nobody could let go on."""

@@ -85,7 +85,7 @@ async def test_beyond_that_or_without_room_it_is_killed_and_told(
         "no room": "(no room)",
         "without leave": "(it went on without leave)",
         "late": "(nobody answered in time)",
-        "lost": "(it could not be counted)",
+        "lost": "(it could not be counted, or not before it was taken)",
     }
     assert words[case] in told[-1].text
 

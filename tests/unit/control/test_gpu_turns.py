@@ -46,6 +46,28 @@ async def test_a_turn_that_fails_is_not_the_last(
     await asyncio.gather(following, return_exceptions=True)
 
 
+async def test_copies_are_looked_for_whatever_news_there_are(
+    core: Core, ring: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_gates, "_EVERY", 0.05)
+    os.write(ring[1], b"x")  # which nobody reads
+    loop, again = asyncio.get_running_loop(), asyncio.Event()
+    scans = [None, OSError("no such process")]
+
+    def scan() -> None:
+        if not scans:
+            loop.call_soon_threadsafe(again.set)
+        elif error := scans.pop():
+            raise error
+
+    guard: Any = SimpleNamespace(fd=ring[0], scan=scan, turn=lambda _: [])
+    following = asyncio.create_task(gpu_gates.follow(core, guard))
+    async with asyncio.timeout(30):
+        await again.wait()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
 async def test_news_that_wait_for_their_turn_are_heard_once(
     core: Core, ring: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

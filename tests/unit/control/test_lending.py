@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -188,6 +189,16 @@ async def test_who_is_stopped_for_its_lease_is_neither_thawed_nor_frozen_by_requ
     with pytest.raises(ConflictError, match="beyond its lease"):
         async with asyncio.timeout(10):
             await freezing.freeze(core, call, frozen=frozen)
+
+
+async def test_nor_is_who_stands_at_the_gate_and_was_not_told_of_yet(
+    core: Core, call: LiveCall
+) -> None:
+    guard = SimpleNamespace(waits=lambda leaf: leaf is call.leaf)
+    gpus: Any = SimpleNamespace(watched=guard)
+    core.gpus = gpus
+    with pytest.raises(ConflictError, match="beyond its lease"):
+        await freezing.freeze(core, call, frozen=True)
 
 
 @pytest.mark.parametrize("line", [False, True])

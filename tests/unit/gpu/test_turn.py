@@ -108,4 +108,14 @@ def test_who_fits_by_now_is_not_denied() -> None:
     assert told == [last]
     assert not guard.deny(first, lambda: told.append(first))
     assert told == [last]
-    assert list(leaf.gates) == list(range(41, MANY))
+    assert list(leaf.gates) == list(range(2, MANY))  # each has an answer of its own
+
+
+def test_who_is_denied_holds_up_nobody_else() -> None:
+    guard: Any = UprobeGuard([], timeout=600)
+    leaf, ends = Still(), list[float]()
+    guard._leaves, guard._ring, guard._accounts = {7: leaf}, Ring(), Accounts(known=MANY)
+    leaf.still = lambda end: bool(ends.append(end))  # type: ignore[method-assign]
+    assert guard.deny(leaf.gates[1])
+    assert ends == [0.0]
+    assert 1 not in leaf.gates
