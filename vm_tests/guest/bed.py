@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agentcg.enforce.governor import Governor, Rules
@@ -102,11 +102,12 @@ def go(process: "subprocess.Popen[str]") -> None:
 
 
 @contextlib.contextmanager
-def bed(log: Path) -> Iterator[Bed]:
+def bed(log: Path, max_delay: float = MAX_DELAY) -> Iterator[Bed]:
     """Attach the governor to a pool of its own; nothing of it stays."""
     pins = Pins(Path("/sys/fs/bpf/bed"))
     with bare() as pool:
-        governor = Governor.start(pins, _RULES, now=time.monotonic(), log=log)
+        rules = replace(_RULES, max_delay=max_delay)
+        governor = Governor.start(pins, rules, now=time.monotonic(), log=log)
         try:
             made = Bed(governor, pool)
             made.room(1 << 40)

@@ -106,13 +106,15 @@ def sandbox(name: str, **body: Any) -> Iterator[Sandbox]:
             client.close_session(name)
 
 
-def until(check: Callable[[], T | None], what: str, seconds: float = 30) -> T:
+def until(
+    check: Callable[[], T | None], what: str, seconds: float = 30, *, every: float = 0.05
+) -> T:
     """Wait for what the kernel or the daemon is about to do; returns what the check found."""
     end = time.monotonic() + seconds
     while not (found := check()):
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds:g} s for {what}")
-        time.sleep(0.05)
+        time.sleep(every)
     return found
 
 
