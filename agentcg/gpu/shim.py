@@ -33,6 +33,7 @@ _TRY = (
     "ctypes.CDLL('libagentcg-cuda.so').cuGetProcAddress_v2"
 )
 _WITHIN = 5.0  # seconds for that; all guards together have control/gpu.py's
+_DYING = 1.0
 _SWEEPING = 0.5  # for /dev/shm, where agents may put any number of files
 
 
@@ -60,12 +61,15 @@ class Shim:
             self.folder.chmod(0o711)  # a lease is told to its own call
             words = [sys.executable, "-I", "-c", _TRY, str(library)]
             child = subprocess.Popen(words, stderr=subprocess.PIPE)  # noqa: S603 - our own words
-            _, heard = child.communicate(timeout=_WITHIN)
-        except subprocess.TimeoutExpired as error:
-            child.kill()  # and not waited for: where the kernel hangs it does not die
-            return str(error)
         except OSError as error:
             return str(error)
+        try:
+            _, heard = child.communicate(timeout=_WITHIN)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            with suppress(subprocess.TimeoutExpired):  # where the kernel hangs it does not die
+                child.communicate(timeout=_DYING)
+            return f"{library} was not loaded within {_WITHIN:g} s"
         if child.returncode == 0:
             return None
         said = heard.decode(errors="replace").strip().rpartition("\n")[2]

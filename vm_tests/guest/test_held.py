@@ -133,7 +133,7 @@ WAYS = [_stopped, _signalled, _frozen, _moved, _beside, _pinned, _cpuset, _offli
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.strip("_"))
 def test_who_is_held_obeys(pool: Bed, way: Callable[[Hog, Bed, Leaf], float]) -> None:
-    took = []
+    took: list[float] = []
     low = pool.call("held", priority=-100)
     while len(took) < TRIES:
         with low.run(PROGRAM) as hog:

@@ -44,6 +44,15 @@ def said(guard: Shim) -> str:
     return (guard.folder / CALL).read_text()
 
 
+def test_a_load_that_hangs_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shim, "_TRY", "import time; time.sleep(600)")
+    monkeypatch.setattr(shim, "_WITHIN", 0.1)
+    reason = Shim(tmp_path / "gpu", context=0, libraries=SHIM).probe()
+    assert reason == f"{SHIM / 'libcuda.so.1'} was not loaded within 0.1 s"
+
+
 def test_where_no_driver_is_it_does_not_work_and_says_so(tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()

@@ -115,7 +115,12 @@ def test_who_is_denied_holds_up_nobody_else() -> None:
     guard: Any = UprobeGuard([], timeout=600)
     leaf, ends = Still(), list[float]()
     guard._leaves, guard._ring, guard._accounts = {7: leaf}, Ring(), Accounts(known=MANY)
-    leaf.still = lambda end: bool(ends.append(end))  # type: ignore[method-assign]
+
+    def still(end: float) -> bool:
+        ends.append(end)
+        return False
+
+    leaf.still = still  # type: ignore[method-assign]
     assert guard.deny(leaf.gates[1])
     assert ends == [0.0]
     assert 1 not in leaf.gates
