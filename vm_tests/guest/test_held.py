@@ -141,7 +141,7 @@ def test_who_is_held_obeys(pool: Bed, way: Callable[[Hog, Bed, Leaf], float]) ->
             go(hog)
             while len(took) < TRIES and hog.poll() is None:
                 low.held()
-                time.sleep(0.37)  # at no fixed part of a quantum
+                time.sleep(0.37)  # well into its delay
                 took.append(1000 * way(hog, pool, low))
         pool.room(1 << 40)
     took.sort()
