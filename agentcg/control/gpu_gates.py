@@ -91,12 +91,10 @@ async def _answer(core: Core, guard: "UprobeGuard", gate: "Gate", turn: asyncio.
     if live is None:
         await core.blocking(guard.deny, gate)
         return
-    if gate.killed:  # and waits for nobody: its call may be ending
-        await _decide(core, guard, gate, live, leases)
-        return
     live.gpu_gates += 1
     try:
-        async with turn:
+        # Who is killed already waits for nobody: its call may be ending.
+        async with contextlib.nullcontext() if gate.killed else turn:
             await _decide(core, guard, gate, live, leases)
     finally:
         live.gpu_gates -= 1

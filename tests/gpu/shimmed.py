@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.gpu.tenants import Device, Tenant
+import pytest
 
+from tests.gpu.tenants import Device, Tenant
+from tests.root.gpu import MIB
+
+QUOTA = 100 * MIB
+OUT_OF_MEMORY = "error 2"
 SHIM = Path(__file__).parents[2] / "build/shim-tests"
 _TENANT = Path(__file__).with_name("tenant.py")
 
@@ -56,3 +61,10 @@ def leased(folder: Path, size: int, total: int = 1 << 40, context: int = 0) -> I
         yield one
     for account in one.accounts:
         account.unlink()
+
+
+@pytest.fixture
+def lease(tmp_path: Path) -> Iterator[Leased]:
+    """Of QUOTA."""
+    with leased(tmp_path, QUOTA) as one:
+        yield one

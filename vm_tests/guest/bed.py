@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 from agentcg.enforce.governor import Governor, Rules
+from agentcg.kernel import probe_bpf
 from agentcg.kernel.bpf_records import SECOND, Tally
 from agentcg.kernel.bpffs import Pins
 from agentcg.kernel.cgroupfs import CgroupDir
@@ -25,6 +28,7 @@ from vm_tests.guest.sandbox import number, until
 ROOT = Path("/sys/fs/cgroup/bed.slice")
 MAX_DELAY = 2.0
 SLOTS = 32
+_NEEDS = ("bpf.tripwire", "bpf.task_work", "sched_ext")
 _RULES = Rules(dead_man=600.0, max_delay=MAX_DELAY, burst=0, refill=0, slots=SLOTS, threads=1024)
 _NUMBERS = itertools.count()
 _ENTER = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
@@ -99,6 +103,14 @@ def go(process: "subprocess.Popen[str]") -> None:
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
+
+
+def needs_t1() -> None:
+    """Skip where the kernel has not what the governor is made of."""
+    found = {one.name: one for one in probe_bpf.mechanisms(Path("/sys"))}
+    lacking = [found[name].detail for name in _NEEDS if not found[name].works]
+    if lacking:
+        pytest.skip(lacking[0])
 
 
 @contextlib.contextmanager

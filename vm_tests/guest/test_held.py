@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from vm_tests.guest.bed import ROOT, Bed, Leaf, bed, go
+from vm_tests.guest.bed import ROOT, Bed, Leaf, bed, go, needs_t1
 from vm_tests.guest.sandbox import MIB, field, scale, until
-from vm_tests.guest.test_reaction import needs_t1
 
 pytestmark = pytest.mark.vm
 

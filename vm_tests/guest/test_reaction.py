@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from agentcg.kernel import probe_bpf
 from tests.bench.kernel import reaction
-from vm_tests.guest.bed import MAX_DELAY, SLOTS, Bed, Leaf, bed, go
+from vm_tests.guest.bed import MAX_DELAY, SLOTS, Bed, Leaf, bed, go, needs_t1
 from vm_tests.guest.sandbox import MIB, field, number, scale, until
 
 pytestmark = pytest.mark.vm
 
-NEEDS = ("bpf.tripwire", "bpf.task_work", "sched_ext")
 PARKED = scale(4, 60)
 OPS = scale(25, 300)
 FEW = scale(3, 30)  # where each may take a whole delay
@@ -105,13 +103,6 @@ TIMES = (
     "    at = time.monotonic(); op(); took.append(time.monotonic() - at); time.sleep(0.01)\n"
     "print(json.dumps(took), flush=True)"
 )
-
-
-def needs_t1() -> None:
-    found = {one.name: one for one in probe_bpf.mechanisms(Path("/sys"))}
-    lacking = [found[name].detail for name in NEEDS if not found[name].works]
-    if lacking:
-        pytest.skip(lacking[0])
 
 
 @pytest.fixture(scope="module")

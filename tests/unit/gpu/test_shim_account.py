@@ -5,23 +5,13 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.gpu.shimmed import Leased, leased
+from tests.gpu.shimmed import OUT_OF_MEMORY, QUOTA, Leased
 from tests.root.daemon import until
 from tests.root.gpu import MIB
-
-QUOTA = 100 * MIB
-OUT_OF_MEMORY = "error 2"
-
-
-@pytest.fixture
-def lease(tmp_path: Path) -> Iterator[Leased]:
-    with leased(tmp_path, QUOTA) as one:
-        yield one
 
 
 def test_who_was_killed_is_charged_nothing(lease: Leased) -> None:

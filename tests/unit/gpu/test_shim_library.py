@@ -3,24 +3,13 @@
 import ctypes
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.gpu.shimmed import SHIM, Leased, leased
+from tests.gpu.shimmed import OUT_OF_MEMORY, QUOTA, SHIM, Leased, leased
 from tests.gpu.tenants import LIBRARY
 from tests.root.gpu import MIB, PAIRS
-
-QUOTA = 100 * MIB
-OUT_OF_MEMORY = "error 2"
-
-
-@pytest.fixture
-def lease(tmp_path: Path) -> Iterator[Leased]:
-    with leased(tmp_path, QUOTA) as one:
-        yield one
-
 
 # In a program that has the shim before the driver: whom the name leads to, by each of the two.
 _TABLE = """
