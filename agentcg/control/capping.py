@@ -21,20 +21,29 @@ from agentcg.telemetry import counters
 
 # More are not followed: a harness is a handful of processes.
 _FOUNDERS = 64
+# Seconds between looks at limits that others may set. It is a file for each level up to the root,
+# and inotify would not tell of all: not of a write through the mount of another cgroup namespace.
+_BOUNDS_EVERY = 5.0
 
 
-async def recap(core: Core, live: LiveSession) -> None:
-    """Share the session's memory and pids between agent and calls anew, if that moved by 10 %."""
+def read(core: Core, live: LiveSession) -> Caps | None:
+    """What its agent and its calls may have now; None: they are only looked at. Blocks briefly."""
     if live.record.observe_only is not None:
-        await core.blocking(live.tree.session.read, "cgroup.events")  # raises when it is gone
-        return
-    old = live.caps
-    new = await core.blocking(_shares, core, live)
+        live.tree.session.read("cgroup.events")  # raises when it is gone
+        return None
+    new = _shares(core, live)
     if live.record.undeclared is not Undeclared.OBSERVE:
-        await core.blocking(granting.govern_agent, core, live)
-    if old is not None and not (
-        shares.moved(old.calls_memory, new.calls_memory)
-        or shares.moved(old.agent_memory, new.agent_memory)
+        granting.govern_agent(core, live)
+    return new
+
+
+async def recap(core: Core, live: LiveSession, new: Caps | None) -> None:
+    """Share the session's memory and pids between agent and calls anew, if that moved by 10 %."""
+    old = live.caps
+    if new is None or (
+        old is not None
+        and not shares.moved(old.calls_memory, new.calls_memory)
+        and not shares.moved(old.agent_memory, new.agent_memory)
     ):
         return
     live.caps = new
@@ -76,21 +85,28 @@ def _least(root: CgroupDir, path: str, host: Host) -> int | None:
 def _shares(core: Core, live: LiveSession) -> Caps:
     session = counters.integer(live.tree.session, "memory.current") or 0
     calls = counters.integer(live.tree.calls, "memory.current") or 0
-    live.limit = _limit(core, live.record)
+    if core.clock() >= live.bounds_due:
+        live.bounds_due = core.clock() + _BOUNDS_EVERY
+        live.limit, live.pids = _limit(core, live.record), _pids(live)
     used = max(0, session - calls)
     if live.settled is None:
         live.settled = _settled_before(core, live)
     live.settled = undeclared.settle(
         live.settled, used, live.limit, core.now(), lambda: _resident(live.record)
     )
-    pids = [counters.integer(live.tree.session, "pids.max"), live.record.budget.pids]
     return shares.caps(
         limit=live.limit,
-        pids=min((p for p in pids if p is not None), default=None),
+        pids=live.pids,
         reserved=shares.reserve(used),
         settled=shares.reserve(live.settled.memory),
         undeclared_share=core.settings.sessions.undeclared_share,
     )
+
+
+def _pids(live: LiveSession) -> int | None:
+    """How many processes the session may have: by its cgroup, and its budget if that is less."""
+    pids = [counters.integer(live.tree.session, "pids.max"), live.record.budget.pids]
+    return min((p for p in pids if p is not None), default=None)
 
 
 def _settled_before(core: Core, live: LiveSession) -> Settled | None:

@@ -95,8 +95,7 @@ async def enlist(core: Core, record: Session, session_tree: tree.Tree) -> LiveSe
     cpus, limit = await core.blocking(capping.bounds, core, session_tree, record)
     record = replace(record, limit=limit)
     live = LiveSession(record, session_tree, cpus, limit)
-    if record.observe_only is None:
-        await capping.recap(core, live)
+    await capping.recap(core, live, await core.blocking(capping.read, core, live))
     base = await metering.base(core, session_tree.session)
     # From the watch to the books nothing is waited for: it may become idle at once.
     agent = session_tree.agent

@@ -25,6 +25,7 @@ from agentcg.sandbox.tree import Tree
 class LiveSession:
     """An open session. `limit` is the least memory.max from it to the root, in bytes.
 
+    `pids` is how many processes it may have; both are read again at `bounds_due`, by Core.clock.
     `free` is the agent's reserve that the governor was last told of.
     `high` is the memory.high of its calls as it was last wanted, None for "max"; `unwritten` that
     the kernel refused it; `tripwire` that passing it makes a look; `held` that they were above it
@@ -37,6 +38,8 @@ class LiveSession:
     tree: Tree
     cpus: frozenset[int]
     limit: int | None = None
+    pids: int | None = None
+    bounds_due: float = 0.0
     caps: Caps | None = None
     credit: Credit = field(default_factory=Credit)
     settled: Settled | None = None

@@ -5,6 +5,8 @@ memory.events.local said that they hit their limit.
 """
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from agentcg.control import adopting, capping, running, sessions
@@ -13,6 +15,7 @@ from agentcg.control.state import LiveCall, LiveSession
 from agentcg.enforce import limits
 from agentcg.errors import AgentcgError, CgroupGoneError
 from agentcg.model.call import ALIVE
+from agentcg.model.caps import Caps
 from agentcg.model.event import Kind
 from agentcg.model.outcome import Cause
 from agentcg.model.session import Undeclared
@@ -22,45 +25,75 @@ from agentcg.telemetry import counters
 EVERY = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A session's reading: what its halves may have, and its agent's CPU time in seconds."""
+
+    caps: Caps | None
+    cpu: float | None
+
+
 async def forever(core: Core) -> None:
-    """Look after every session each second, until cancelled; a slow one delays no other."""
+    """Look after every session each second, until cancelled; a slow one delays no other.
+
+    All are read in one trip to a worker thread, for the files wait for nothing; what is written
+    then may.
+    """
     while True:
         await asyncio.sleep(EVERY)
-        for session in core.state.sessions.values():
-            core.coalesce(("tick", session.record.id), partial(_turn, core, session))
+        awake = [session for session in core.state.sessions.values() if not session.closing]
+        found = await core.blocking(_read, core, awake) if awake else []
+        for session, seen in zip(awake, found, strict=True):
+            core.coalesce(("tick", session.record.id), partial(_turn, core, session, seen))
 
 
-async def _turn(core: Core, session: LiveSession) -> None:
+def _read(core: Core, sessions: Sequence[LiveSession]) -> list[_Seen | Exception]:
+    found: list[_Seen | Exception] = []
+    for session in sessions:
+        try:
+            found.append(read(core, session))
+        except Exception as e:  # noqa: BLE001 it is this session's turn that ends with it
+            found.append(e)
+    return found
+
+
+async def _turn(core: Core, session: LiveSession, seen: _Seen | Exception) -> None:
     try:
-        await look_after(core, session)
+        if isinstance(seen, Exception):
+            raise seen
+        await look_after(core, session, seen)
     except CgroupGoneError:
         core.spawn(sessions.close(core, session))
     except AgentcgError as e:
         core.tell(Kind.DAEMON, e.message, session=session.record.id)
 
 
-async def look_after(core: Core, session: LiveSession) -> None:
+def read(core: Core, session: LiveSession) -> _Seen:
+    """What one session's turn goes by. Blocks briefly."""
+    observed = session.record.undeclared is Undeclared.OBSERVE
+    return _Seen(
+        capping.read(core, session) if core.host.has("memory") else None,
+        None if observed else counters.cpu_seconds(session.tree.agent),
+    )
+
+
+async def look_after(core: Core, session: LiveSession, seen: _Seen) -> None:
     """One session's turn."""
     if session.closing:
         return
     adopting.catch_up(core, session)
-    if core.host.has("memory"):
-        await capping.recap(core, session)
-    if session.record.undeclared is not Undeclared.OBSERVE:
-        await _agent_cpu(core, session)
+    await capping.recap(core, session, seen.caps)
+    if seen.cpu is not None:
+        await _agent_cpu(core, session, seen.cpu)
     for call in [c for c in session.calls.values() if c.hot and c.state in ALIVE]:
         await _stalls(core, call)
 
 
-async def _agent_cpu(core: Core, session: LiveSession) -> None:
-    agent = session.tree.agent
-    used = await core.blocking(counters.cpu_seconds, agent)
-    if used is None:
-        return
+async def _agent_cpu(core: Core, session: LiveSession, used: float) -> None:
     old = session.credit
     session.credit = undeclared.spend(old, used, core.now())
     if session.credit.weight != old.weight:
-        await core.blocking(limits.weight, agent, session.credit.weight)
+        await core.blocking(limits.weight, session.tree.agent, session.credit.weight)
 
 
 async def _stalls(core: Core, call: LiveCall) -> None:

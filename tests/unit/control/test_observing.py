@@ -96,7 +96,7 @@ async def test_with_place_each_is_adopted_so_many_a_second(
     runs(core, live, *range(10, 20))
     # Told with the next tick, also where no other comes.
     for _ in range(2):
-        await tick.look_after(core, live)
+        await tick.look_after(core, live, tick.read(core, live))
     (words,) = told(core, Kind.FAIL_OPEN)
     assert words.text.startswith("7 commands stayed with the agent")
     assert core.state.fail_opens == 7
@@ -169,7 +169,7 @@ async def test_what_belongs_to_a_call_is_gathered_so_many_times_a_second(
     assert gathered == ["c-1"] * PLACES
     # The others of that second with the next tick, and once.
     for _ in range(2):
-        await tick.look_after(core, live)
+        await tick.look_after(core, live, tick.read(core, live))
     assert gathered == ["c-1"] * (PLACES + 1)
     # One that is over takes nobody in.
     call.record = replace(call.record, state=CallState.LINGERING)
