@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agentcg.control import recover, tracing
+from agentcg.control import recover, sampling
 from agentcg.control.state import LiveCall
-from agentcg.control.tracing import Subject, Traces
 from agentcg.errors import CgroupError
 from agentcg.kernel.cgroup_file import CgroupFile
 from agentcg.model.call import Call, CallState
@@ -187,45 +186,16 @@ async def test_each_sample_has_the_time_of_its_own_reading(
     assert clocks == [round(clock, 3) for clock in clocks]
 
 
-async def test_the_loop_has_its_turn_while_many_readings_are_folded(
-    fake: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    seen_at: list[int] = []
-    fold = Traces._fold
-
-    def folded(traces: Traces, one: Subject, sample: Sample | None, clock: float) -> None:
-        seen_at.append(turns)
-        fold(traces, one, sample, clock)
-
-    monkeypatch.setattr(Traces, "_fold", folded)
-    for n in range(200):
-        declared(fake, f"c-{n}")
-    counting = asyncio.ensure_future(count())
-    await fake.traces._turn()
-    counting.cancel()
-    assert len(seen_at) == 200
-    longest = max(seen_at.count(turn) for turn in set(seen_at))
-    assert longest <= tracing._SLICE
-
-
 async def test_a_watermark_from_before_is_of_no_sample(
     fake: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CgroupFile, "write", lambda *_: None)
     fake.call("c-old")
-    fake.core.recorder.begin()
     declared(fake, "c-new")
     for call in ("c-old", "c-new"):
         fake.put(call, "memory.peak", f"{99 * MIB}\n")
     (fake.top / "pool/s-1/memory.peak").write_text(f"{99 * MIB}\n")
+    fake.core.recorder.begin()
     for call, peak in (("c-old", MIB), ("c-new", 99 * MIB), ("", MIB)):
         await seen(fake, call)
         assert (await taken(fake, call))[0].usage.peak == peak
@@ -259,9 +229,9 @@ async def test_a_file_that_makes_no_sense_hides_no_other_call(fake: Fleet) -> No
 async def test_a_defect_ends_no_recording(
     fake: Fleet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tracing, "_SESSION_EVERY", 0.05)
+    monkeypatch.setattr(sampling, "_AFTER_DEFECT", 0.05)
     with monkeypatch.context() as broken:
-        broken.setattr(tracing, "_read", lambda _: 1 / 0)
+        broken.setattr(Gauge, "read", lambda *_, **__: 1 / 0)
         declared(fake, "c-1")
         fake.core.recorder.begin()
         await until(lambda: "the daemon goes on" in caplog.text)
