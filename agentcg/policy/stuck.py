@@ -25,9 +25,11 @@ from agentcg.policy.victim import Candidate, choose
 RECLAIM_AFTER = 2.0
 KILL_AFTER = 10.0
 APART = 0.5  # between two looks
-# Of a core: a call that used less since it was last looked at does nothing that would make room. As
-# much again for each thread that is held up, which looks every 200 ms whether it still is.
+# Of a core: a call that used less since it was last looked at does nothing that would make room.
 IDLE = 0.05
+# And for each thread that is held up, which looks every 200 ms whether it still is: 2.5 ms a look,
+# which is ample on an emulated machine too.
+LOOKS = 0.0125
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +88,4 @@ def judge(
 def _moves(stuck: Stuck, one: Standing, now: float) -> bool:
     """Whether a call does something by which it may come to its end."""
     used = one.cpu - stuck.cpu.get(one.call.call, 0.0)
-    return used > IDLE * (1 + one.held) * (now - stuck.seen)
+    return used > (IDLE + LOOKS * one.held) * (now - stuck.seen)

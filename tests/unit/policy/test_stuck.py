@@ -37,7 +37,11 @@ def test_as_long_as_anybody_works_all_wait() -> None:
 
 
 def test_looking_whether_they_are_still_held_is_no_work() -> None:
-    assert Step.KILL in steps([HIGH, replace(LOW, held=64)], 60, busy=True)
+    assert Step.KILL in steps([HIGH, replace(LOW, held=96)], 60, busy=True)
+
+
+def test_one_that_works_beside_many_that_are_held_is_somebody_who_works() -> None:
+    assert set(steps([HIGH, replace(LOW, held=64)], 60, busy=True)) == {Step.WAIT}
 
 
 def test_a_report_long_after_the_last_begins_anew() -> None:
