@@ -18,6 +18,8 @@ from vm_tests.guest.sandbox import ENTER, MIB, number
 CGROUPS = Path("/sys/fs/cgroup")
 POOL = CGROUPS / "agentcg-bench"
 
+ROOM = "room for all"  # without control and without need of it: what neighbours cost by themselves
+
 _SHARED = 0.85  # of the pool; governor.share
 _PERIOD = 0.05
 _TIGHT = 0.85  # of the pool: from here on the loop holds
@@ -40,7 +42,8 @@ def bare(arm: str, scenario: Scenario) -> Iterator[tuple[Path, dict[str, Home]]]
     places = {tenant.name: POOL / tenant.name for tenant in scenario.tenants}
     homes = {name: Home(place, partial(_start, place)) for name, place in places.items()}
     try:
-        (POOL / "memory.max").write_text(str(scenario.pool * MIB))
+        size = 2 * scenario.pool if arm == ROOM else scenario.pool
+        (POOL / "memory.max").write_text(str(size * MIB))
         (POOL / "cgroup.subtree_control").write_text("+memory")
         for home in homes.values():
             home.cgroup.mkdir()

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.kernel.ours import sessions
-from tests.bench.kernel.peers import Home, bare
+from tests.bench.kernel.peers import ROOM, Home, bare
 from tests.bench.kernel.scenario import Scenario, Tenant
 from vm_tests.guest.sandbox import MIB, field, number
 
 ALONE, NONE, T0, T1 = "alone", "none", "agentcg T0", "agentcg T1"
-ARMS = (ALONE, NONE, "container limit", "memory.high", "PSI loop", T0, T1)
+ARMS = (ALONE, ROOM, NONE, "container limit", "memory.high", "PSI loop", T0, T1)
 TIER = {T0: "T0", T1: "T1"}  # what an arm needs of the daemon; the others need it out of the way
 
 TOUCHER = Path(__file__).parents[3] / "build/demo/toucher"
