@@ -57,6 +57,8 @@
  *   a process of its own, and what it took is given back when it ends.
  * - A context's end (cuCtxDestroy, cuDevicePrimaryCtxReset) frees without a call: charged until the process
  *   ends, or a number is given out anew. At a process's end it is uncharged a little before the driver frees.
+ * - An end goes unheard while another that ended is preempted in `ended` on that CPU (seen on 7.2): the daemon, which can read
+ *   how many did, runs `unheard`. What such a process was in the middle of stays charged.
  * - A thread may change what it describes (a location, an array) between the probe's look and the driver's.
  */
 #include "cuda_daemon.h"
