@@ -67,8 +67,8 @@ build/gpu/libcuda.so.1 build/gpu/libnvidia-ml.so.1:
 SHIM := $(wildcard daemon/shim/*.c)
 CUDA_PLACES := $(foreach place,lib/$(shell uname -m)-linux-gnu lib64 lib/wsl/lib local/nvidia/lib64,/usr/$(place)/libcuda.so.1)
 shim: build/shim/libcuda.so.1
-# The same, before the driver of the tests.
-build/shim-tests/libcuda.so.1: CUDA_PLACES := /nowhere/libcuda.so.1 $(CURDIR)/build/gpu/libcuda.so.1
+# The same, before the driver of the tests, wherever both are: a VM has them elsewhere.
+build/shim-tests/libcuda.so.1: CUDA_PLACES := /nowhere/libcuda.so.1 '$$ORIGIN/../gpu/libcuda.so.1'
 build/shim/libcuda.so.1 build/shim-tests/libcuda.so.1: $(SHIM) $(wildcard daemon/shim/*.h) Makefile
 	@command -v $(CLANG) >/dev/null || tools/need clang-19
 	@mkdir -p $(@D)

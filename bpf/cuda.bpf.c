@@ -57,15 +57,17 @@
  *   a process of its own, and what it took is given back when it ends.
  * - A context's end (cuCtxDestroy, cuDevicePrimaryCtxReset) frees without a call: charged until the process
  *   ends, or a number is given out anew. At a process's end it is uncharged a little before the driver frees.
+ * - An end goes unheard while another that ended is preempted in `ended` on that CPU (seen on 7.2): the daemon, which can read
+ *   how many did, runs `unheard`. What such a process was in the middle of stays charged.
  * - A thread may change what it describes (a location, an array) between the probe's look and the driver's.
  */
 #include "cuda_daemon.h"
 #include "cuda_return.h"
+#include "undivided.h"
 
 char _license[] SEC("license") = "GPL";
 
-SEC("uprobe")
-int alloc_entry(struct pt_regs *context)
+PROBE("uprobe", alloc_entry)
 {
 	struct call call = { .what = TAKE, .space = ADDRESS };
 
@@ -74,8 +76,7 @@ int alloc_entry(struct pt_regs *context)
 	return take(&call);
 }
 
-SEC("uprobe")
-int managed_entry(struct pt_regs *context)
+PROBE("uprobe", managed_entry)
 {
 	struct call call = { .what = TAKE, .space = ADDRESS, .managed = true };
 
@@ -84,8 +85,7 @@ int managed_entry(struct pt_regs *context)
 	return take(&call);
 }
 
-SEC("uprobe")
-int create_entry(struct pt_regs *context)
+PROBE("uprobe", create_entry)
 {
 	struct call call = { .what = TAKE, .space = HANDLE };
 	__u32 location = 0;
@@ -99,8 +99,7 @@ int create_entry(struct pt_regs *context)
 	return take(&call);
 }
 
-SEC("uprobe")
-int pitch_entry(struct pt_regs *context)
+PROBE("uprobe", pitch_entry)
 {
 	struct call call = { .what = TAKE_PITCH, .space = ADDRESS };
 
@@ -122,14 +121,12 @@ static __always_inline int take_array(struct pt_regs *context, int dimensions)
 	return take(&call);
 }
 
-SEC("uprobe")
-int array_entry(struct pt_regs *context)
+PROBE("uprobe", array_entry)
 {
 	return take_array(context, 2);
 }
 
-SEC("uprobe")
-int array3d_entry(struct pt_regs *context)
+PROBE("uprobe", array3d_entry)
 {
 	return take_array(context, 3);
 }
@@ -166,20 +163,17 @@ static __always_inline int give(struct pt_regs *context, __u32 space)
 	return 0;
 }
 
-SEC("uprobe")
-int free_entry(struct pt_regs *context)
+PROBE("uprobe", free_entry)
 {
 	return give(context, ADDRESS);
 }
 
-SEC("uprobe")
-int release_entry(struct pt_regs *context)
+PROBE("uprobe", release_entry)
 {
 	return give(context, HANDLE);
 }
 
-SEC("uprobe")
-int destroy_entry(struct pt_regs *context)
+PROBE("uprobe", destroy_entry)
 {
 	return give(context, ARRAY);
 }
@@ -200,8 +194,7 @@ static __always_inline bool begin(struct call *call)
 }
 
 /* The handle is held from here on: another thread may release it meanwhile. */
-SEC("uprobe")
-int map_entry(struct pt_regs *context)
+PROBE("uprobe", map_entry)
 {
 	__u32 process = bpf_get_current_pid_tgid() >> 32;
 	struct allocation owner = { fourth(context), process, HANDLE };
@@ -220,8 +213,7 @@ int map_entry(struct pt_regs *context)
 	return 0;
 }
 
-SEC("uprobe")
-int unmap_entry(struct pt_regs *context)
+PROBE("uprobe", unmap_entry)
 {
 	struct allocation which = { .process = bpf_get_current_pid_tgid() >> 32, .space = MAPPING };
 	struct call call = { .what = UNMAP, .space = MAPPING };
@@ -236,8 +228,7 @@ int unmap_entry(struct pt_regs *context)
 	return 0;
 }
 
-SEC("uprobe")
-int retain_entry(struct pt_regs *context)
+PROBE("uprobe", retain_entry)
 {
 	struct call call = { .what = RETAIN, .space = HANDLE };
 
@@ -246,8 +237,7 @@ int retain_entry(struct pt_regs *context)
 	return 0;
 }
 
-SEC("uretprobe")
-int returned(struct pt_regs *context)
+PROBE("uretprobe", returned)
 {
 	struct call *found = current_call(), call;
 

@@ -19,10 +19,13 @@ TESTS = "/root/agentcg"
 _RESULTS = "/var/lib/vm-results"
 PYTHON = "/opt/agentcg/bin/python"
 # These need what this project's CI machines may not have: BPF (trampolines, sched_ext), uprobes.
-_ROOT = ("bpf", "bpffs", "gpu_device_gate", "gpu_uprobe", "gpu_watchdog")
+_ROOT = (
+    *("bpf", "bpffs", "gpu_device_gate", "gpu_watchdog"),
+    *("gpu_uprobe", "gpu_uprobe_before", "gpu_uprobe_close", "gpu_uprobe_gate", "gpu_uprobe_notes"),
+)
 _PATHS = ("vm_tests/guest", *(f"tests/root/test_{name}.py" for name in _ROOT))
 _BUILT = (
-    *("build/bpf-tests", "build/gpu"),
+    *("build/bpf-tests", "build/gpu", "build/shim-tests"),
     *("build/demo/toucher", "build/bench/cost", "build/bench/ramp"),
 )
 _TIMEOUT = 60 * 60

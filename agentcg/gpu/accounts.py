@@ -24,6 +24,9 @@ class Accounts:
         self._decide = stack.enter_context(one.program("decide").command())
         self._correct = stack.enter_context(one.program("correct").command())
         self._sweep = stack.enter_context(one.program("sweep").command())
+        self._unheard = stack.enter_context(one.program("unheard").command())
+        self._ended = stack.enter_context(one.program("ended").command())
+        self._left_out = 0
         self._before: dict[int, Before] = {}
 
     def begin(self, leaf: int, quota: int, used: int, last: int) -> None:
@@ -80,7 +83,11 @@ class Accounts:
                     self._correct.run(bytes(GpuBeforeRecord(leaf, left)))
 
     def untold(self, now: float) -> None:
-        """Go by what was last seen where the driver has told nothing."""
+        """Go by what was last seen where the driver has told nothing, and see to unheard ends."""
+        left_out = self._ended.left_out()
+        if left_out != self._left_out:
+            self._left_out = left_out
+            self._unheard.run(bytes(8))
         for leaf, before in self._before.items():
             last = before.untold(now)
             if last is not None:

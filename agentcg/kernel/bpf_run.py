@@ -1,6 +1,7 @@
 """BPF programs that user space runs itself (SEC("syscall")), with an argument that they read."""
 
 import ctypes
+import re
 from pathlib import Path
 from typing import Self
 
@@ -55,3 +56,9 @@ class Command(Handle):
         libbpf.checked(answer, f"running {self.name}")
         if options.retval:
             raise BpfError(f"program {self.name}", -options.retval)
+
+    def left_out(self) -> int:
+        """How many of its runs the kernel left out, as one was under way on that CPU."""
+        text = Path(f"/proc/self/fdinfo/{self.fd}").read_text()
+        found = re.search(r"^recursion_misses:\s*(\d+)$", text, re.MULTILINE)
+        return int(found[1]) if found else 0

@@ -1,5 +1,6 @@
 """What the tests of the GPU guards share: a device, a guard, a lease, its account and gate."""
 
+import functools
 import os
 import select
 import subprocess
@@ -59,11 +60,17 @@ def lease(size: int = 0, name: str = "g-1") -> Lease:
     return Lease(*ids, wish, LeaseState.QUEUED, asked_at=0.0, bytes=size)
 
 
+@functools.cache
+def _trouble() -> str | None:
+    """Why there can be no guard here; asked once, as it takes seconds in emulation."""
+    return UprobeGuard([LIBRARY], timeout=600).probe()
+
+
 @contextmanager
 def watching(timeout: float = 600) -> Iterator[UprobeGuard]:
     """A guard on the fake library, started; skipped where there can be none."""
     guard = UprobeGuard([LIBRARY], timeout=timeout)
-    reason = guard.probe()
+    reason = _trouble()
     if reason is not None:
         assert "AGENTCG_IN_VM" not in os.environ, reason
         pytest.skip(reason)
