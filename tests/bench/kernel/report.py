@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.kernel import pictures, stats
+from tests.bench.kernel.peers import ROOM
 from tests.bench.kernel.replay import ALONE, ARMS
 from tests.bench.kernel.stats import GOAL, Interval, Row
 
@@ -40,14 +41,16 @@ def _arms(rows: Sequence[Row], seeds: Sequence[int]) -> Arms:
 
 
 def latencies(arms: Arms) -> str:
-    """How long a batch of the high tenant took."""
+    """How long a batch of the high tenant took; also against that alone, and with room for all."""
+    bases = [base for base in (ALONE, ROOM) if base in arms]
     lines = []
     for name, rows in arms.items():
         cells = [str(sum(len(row["batches_us"]) for row in rows.values()))]
         cells += [_interval(stats.latency(rows, part), ".2f") for part in (0.5, 0.95, 0.99)]
-        against = [_interval(stats.ratio(rows, arms[ALONE], part), ".2f") for part in (0.95, 0.99)]
-        lines.append([name, str(len(rows)), *cells, *against])
-    head = ["arm", "runs", "batches", "P50 ms", "P95 ms", "P99 ms", "P95 / alone", "P99 / alone"]
+        ratios = [stats.ratio(rows, arms[base], part) for base in bases for part in (0.95, 0.99)]
+        lines.append([name, str(len(rows)), *cells, *(_interval(one, ".2f") for one in ratios)])
+    head = ["arm", "runs", "batches", "P50 ms", "P95 ms", "P99 ms"]
+    head += [f"{part} / {base}" for base in bases for part in ("P95", "P99")]
     return _table(head, lines)
 
 
