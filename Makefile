@@ -131,7 +131,7 @@ bench-top: setup
 bench-gpu: setup
 	tools/in-cgroup $(BIN)/python -m tests.bench.gpu
 
-# Seven ways to share a pool compete, in the VM: about two hours at RUNS=20. It goes on where it was
+# Eight ways to share a pool compete, in the VM: over two hours at RUNS=20. It goes on where it was
 # broken off; `rm build/bench/kernel-*` begins anew. Then tables and pictures from what is there.
 bench-kernel: wheel
 	$(BIN)/python -m vm_tests bench kernel --kernel $(if $(filter all,$(KERNEL)),7.2,$(KERNEL))

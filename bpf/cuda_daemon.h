@@ -86,28 +86,43 @@ int sweep(__u64 *given)
 	return 0;
 }
 
-static long see_to(void *map, struct allocation *which, struct held *held, void *unused)
+static __always_inline bool lives(__u32 process)
 {
-	__u32 process = which->process;
-	struct task_struct *task;
-	bool lives;
+	struct task_struct *task = bpf_task_from_pid(process);
+	bool found;
 
-	if (which->space != PROCESS)
-		return 0;
-	task = bpf_task_from_pid(process);
-	lives = task && task->signal->live.counter > 0;
-	if (task)
-		bpf_task_release(task);
-	if (!lives)
-		drop_process(process);
+	if (!task)
+		return false;
+	/* The number may be a thread's of another process by now. */
+	found = task->tgid == (int)process && task->signal->live.counter > 0;
+	bpf_task_release(task);
+	return found;
+}
+
+static long see_to(void *map, struct allocation *which, struct held *held, bool *rest)
+{
+	struct allocation key = *which;
+	struct held old = *held;
+
+	if ((key.space != PROCESS) == *rest && !lives(key.process) && unnote(&key, &old) &&
+	    key.space != MAPPING)
+		uncharge_held(&old);
 	return 0;
 }
 
-/* The processes whose end was not heard, as another that ended was preempted in `ended` on that CPU (seen on 7.2). */
+/*
+ * The processes whose end was not heard, as another that ended was preempted in `ended` on that CPU (seen on 7.2). All
+ * of them in two walks, as how many there are is theirs to choose. First their own notes: a process that ends meanwhile
+ * either has its own then, and `ended` sees to it, or is dead when the rest is gone through.
+ */
 SEC("syscall")
 int unheard(__u64 *unused)
 {
-	bpf_for_each_map_elem(&allocations, see_to, NULL, 0);
+	bool rest = false;
+
+	bpf_for_each_map_elem(&allocations, see_to, &rest, 0);
+	rest = true;
+	bpf_for_each_map_elem(&allocations, see_to, &rest, 0);
 	return 0;
 }
 

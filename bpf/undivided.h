@@ -6,6 +6,9 @@
  * stack of a program that needs more than 64 bytes is the CPU's, not the task's: that second run would write over what the
  * first has there. Elsewhere such a second run is left out; at user probes nothing keeps it off. So each
  * program here is preempted nowhere. Its body is a function of its own, so that nothing of it is done before.
+ *
+ * Limit. Newer kernels send a signal of a program that is not to be preempted by an interrupt to the CPU itself: at once
+ * where there is such an interrupt, as on x86, and before the probe is over. A kernel for real time may put it off.
  */
 #ifndef AGENTCG_UNDIVIDED_H
 #define AGENTCG_UNDIVIDED_H

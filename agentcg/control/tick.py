@@ -34,10 +34,9 @@ class _Seen:
 
 
 async def forever(core: Core) -> None:
-    """Look after every session each second, until cancelled; a slow one delays no other.
+    """Look after every session each second, until cancelled; a write that is slow delays no other.
 
-    All are read in one trip to a worker thread, for the files wait for nothing; what is written
-    then may.
+    All are read in one trip to a worker thread: the files wait for no reclaim, as writes do.
     """
     while True:
         await asyncio.sleep(EVERY)

@@ -13,6 +13,7 @@ from agentcg.kernel.bpf_object import Object
 from agentcg.kernel.bpf_records import GpuAccount, GpuBeforeRecord, GpuVerdictRecord
 
 _READ = 2.0  # seconds for the driver to be read, before one is denied for what was there before
+_LOOK_EVERY = 1.0  # seconds between looks at how many ends the kernel left out
 
 
 class Accounts:
@@ -26,7 +27,7 @@ class Accounts:
         self._sweep = stack.enter_context(one.program("sweep").command())
         self._unheard = stack.enter_context(one.program("unheard").command())
         self._ended = stack.enter_context(one.program("ended").command())
-        self._left_out = 0
+        self._left_out, self._look_due = 0, 0.0
         self._before: dict[int, Before] = {}
 
     def begin(self, leaf: int, quota: int, used: int, last: int) -> None:
@@ -84,15 +85,20 @@ class Accounts:
 
     def untold(self, now: float) -> None:
         """Go by what was last seen where the driver has told nothing, and see to unheard ends."""
-        left_out = self._ended.left_out()
-        if left_out != self._left_out:
-            self._left_out = left_out
-            self._unheard.run(bytes(8))
+        if now >= self._look_due:
+            self._look_due = now + _LOOK_EVERY
+            self._see_to_unheard()
         for leaf, before in self._before.items():
             last = before.untold(now)
             if last is not None:
                 with suppress(BpfError):
                     self._correct.run(bytes(GpuBeforeRecord(leaf, last)))
+
+    def _see_to_unheard(self) -> None:
+        left_out = self._ended.left_out()
+        if left_out != self._left_out:
+            self._unheard.run(bytes(8))
+            self._left_out = left_out
 
     def sure(self, leaf: int, now: float) -> float:
         """Who came to the gate by this time has not only what was there before to wait for.

@@ -30,6 +30,8 @@ IDLE = 0.05
 # And for each thread that is held up, which looks every 200 ms whether it still is: 2.5 ms a look,
 # which is ample on an emulated machine too.
 LOOKS = 0.0125
+# But not more than this for all: with hundreds held, one may still work.
+MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +90,4 @@ def judge(
 def _moves(stuck: Stuck, one: Standing, now: float) -> bool:
     """Whether a call does something by which it may come to its end."""
     used = one.cpu - stuck.cpu.get(one.call.call, 0.0)
-    return used > (IDLE + LOOKS * one.held) * (now - stuck.seen)
+    return used > min(IDLE + LOOKS * one.held, MOST) * (now - stuck.seen)

@@ -47,7 +47,7 @@ _Item = tuple[Key, Sample] | Event | Account | _Over | threading.Event | Path
 
 
 class Store:
-    """Takes samples from the event loop without ever waiting, and answers queries in any thread."""
+    """Takes samples in any thread without waiting for the disk, and answers queries in any."""
 
     def __init__(self, writer: Writer) -> None:
         """Start a thread for `writer`; a file is opened when there is something to write."""
@@ -120,7 +120,8 @@ class Store:
     def _offer(self, item: _Item, *, urgent: bool = False) -> None:
         if len(self._items) >= QUEUE:
             # A disk that hangs must not make the daemon's memory grow.
-            self._refused += 1
+            with self._lock:
+                self._refused += 1
             return
         self._items.append(item)
         # Not for each: two threads that wake each other cost more than all else of a sample.

@@ -2,7 +2,7 @@
 
 The planner, with a crowd that waits; a lease asked for and given back over the API, with a driver
 that only tells; and the probes on libcuda: pairs of an allocation and its release, in the fake
-library, which only counts, with no probe, with probes and no lease (any other program on the
+library, which keeps a table, with no probe, with probes and no lease (any other program on the
 host), and with a lease, in turn; and so with the shim.
 """
 

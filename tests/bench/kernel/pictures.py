@@ -4,11 +4,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from tests.bench.kernel.peers import ROOM
 from tests.bench.kernel.stats import Row
 
 Arms = Mapping[str, Mapping[int, Row]]
 
-_COLOURS = ("#000000", "#d62728", "#ff7f0e", "#8c564b", "#9467bd", "#1f77b4", "#2ca02c")
+_COLOURS = (
+    *("#000000", "#7f7f7f", "#d62728", "#ff7f0e"),
+    *("#8c564b", "#9467bd", "#1f77b4", "#2ca02c"),
+)
 _TENANTS = ("#d62728", "#9ecae1", "#6baed6", "#3182bd")  # the high one, then the low ones
 _FONT = 'font-family="sans-serif" font-size="12"'
 
@@ -39,7 +43,7 @@ def latency(arms: Arms) -> str:
     for number, (name, rows) in enumerate(arms.items()):
         values = sorted(us for row in rows.values() for us in row["batches_us"])
         points = _thinned((x(us), y(1 - at / len(values))) for at, us in enumerate(values))
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = _COLOURS[number]
         parts.append(_line(points, colour, 2))
         at = top + 10 + 18 * number
         parts.append(_line([(left + width + 15, at), (left + width + 35, at)], colour, 3))
@@ -48,8 +52,8 @@ def latency(arms: Arms) -> str:
 
 
 def pool(arms: Arms, seed: int) -> str:
-    """One run under every arm: what each tenant held over time, and the pool's end."""
-    shown = {name: rows[seed] for name, rows in arms.items() if seed in rows}
+    """One run under every arm in that pool: what each tenant held over time, and the pool's end."""
+    shown = {name: rows[seed] for name, rows in arms.items() if seed in rows and name != ROOM}
     width, height, left, gap = 400, 120, 50, 50
     longest = max(row["curve"][-1][0] for row in shown.values())
     size = next(iter(shown.values()))["pool"]

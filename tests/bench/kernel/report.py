@@ -90,7 +90,7 @@ def verdicts(arms: Arms) -> list[str]:
     """Which arms keep to what was asked for: nobody killed, P95 at most 1.2 of that alone."""
     lines = []
     for name, rows in arms.items():
-        if name == ALONE:
+        if name in {ALONE, ROOM}:
             continue
         killed = sum(t["state"] == "killed" for row in rows.values() for t in row["tenants"])
         most = stats.ratio(rows, arms[ALONE], 0.95).high

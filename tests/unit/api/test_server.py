@@ -4,13 +4,17 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx2
 import pytest
+from pydantic import TypeAdapter
 
 from agentcg.api import gate, protocol
+from agentcg.api.app import create_app
 from agentcg.api.controller import Door, Peer
-from agentcg.api.server import serve
+from agentcg.api.server import _warm, serve
 from agentcg.errors import LimitError
 from tests.unit.api.conftest import http
 from tests.unit.api.fake import FakeController, Running
@@ -47,6 +51,25 @@ def gone(sock: socket.socket) -> bool:
         return sock.recv(65536) == b""
     except ConnectionResetError:
         return True
+
+
+async def test_the_first_request_finds_all_validators_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[TypeAdapter[Any]] = []
+    build = TypeAdapter.__init__
+
+    def counted(adapter: TypeAdapter[Any], *args: Any, **kwargs: Any) -> None:
+        made.append(adapter)
+        build(adapter, *args, **kwargs)
+
+    monkeypatch.setattr(TypeAdapter, "__init__", counted)
+    app = create_app(FakeController())
+    _warm(app)
+    assert made
+    made.clear()
+    await app(
+        {"type": "http", "method": "GET", "path": "/", "headers": []}, AsyncMock(), AsyncMock()
+    )
+    assert made == []
 
 
 def test_half_a_request_is_dropped(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.bench.kernel import overhead, pictures, report, stats
+from tests.bench.kernel.peers import ROOM
 from tests.bench.kernel.replay import ALONE, ARMS
 
 
@@ -101,9 +102,10 @@ def test_verdicts_name_who_keeps_the_promise() -> None:
 
 def test_pictures_are_drawn_of_every_arm() -> None:
     arms = {name: {3: row(3, name, batches=[10, 200, 3000])} for name in ARMS}
-    for svg in (pictures.latency(arms), pictures.pool(arms, 3)):
+    shown = {pictures.latency(arms): ARMS, pictures.pool(arms, 3): set(ARMS) - {ROOM}}
+    for svg, names in shown.items():
         text = "".join(ElementTree.fromstring(svg).itertext())
-        assert all(name in text for name in ARMS)
+        assert all(name in text for name in names)
         assert "nan," not in svg
 
 

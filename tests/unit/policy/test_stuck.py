@@ -15,12 +15,12 @@ LOW = Standing(Candidate(CallId("low"), -50, 300 * MIB, 0, 0.0), cpu=1.0, held=1
 HIGH = Standing(Candidate(CallId("high"), 50, 200 * MIB, 200 * MIB, 0.0), cpu=1.0, held=0)
 
 
-def steps(calls: list[Standing], seconds: int, *, busy: bool = False) -> list[Step]:
-    """What is done in so many seconds with a report in each; `busy`: the last call works on."""
+def steps(calls: list[Standing], seconds: int, *, busy: float = 0.0) -> list[Step]:
+    """What is done in so many seconds with a report in each; `busy`: cores the last call uses."""
     stuck, done = Stuck(), []
     for now in range(seconds):
         if busy:
-            calls = [*calls[:-1], replace(calls[-1], cpu=1.0 + now)]
+            calls = [*calls[:-1], replace(calls[-1], cpu=1.0 + busy * now)]
         stuck, step, _ = judge(stuck, calls, float(now), PATIENCE)
         done.append(step)
     return done
@@ -33,15 +33,15 @@ def test_what_can_be_taken_back_is_taken_back_before_anybody_is_killed() -> None
 
 
 def test_as_long_as_anybody_works_all_wait() -> None:
-    assert set(steps([LOW, HIGH], 60, busy=True)) == {Step.WAIT}
+    assert set(steps([LOW, HIGH], 60, busy=1.0)) == {Step.WAIT}
 
 
 def test_looking_whether_they_are_still_held_is_no_work() -> None:
-    assert Step.KILL in steps([HIGH, replace(LOW, held=96)], 60, busy=True)
+    assert Step.KILL in steps([HIGH, replace(LOW, held=32)], 60, busy=0.4)
 
 
 def test_one_that_works_beside_many_that_are_held_is_somebody_who_works() -> None:
-    assert set(steps([HIGH, replace(LOW, held=64)], 60, busy=True)) == {Step.WAIT}
+    assert set(steps([HIGH, replace(LOW, held=4096)], 60, busy=1.0)) == {Step.WAIT}
 
 
 def test_a_report_long_after_the_last_begins_anew() -> None:
