@@ -86,8 +86,8 @@ def _shares(core: Core, live: LiveSession) -> Caps:
     session = counters.integer(live.tree.session, "memory.current") or 0
     calls = counters.integer(live.tree.calls, "memory.current") or 0
     if core.clock() >= live.bounds_due:
-        live.bounds_due = core.clock() + _BOUNDS_EVERY
         live.limit, live.pids = _limit(core, live.record), _pids(live)
+        live.bounds_due = core.clock() + _BOUNDS_EVERY
     used = max(0, session - calls)
     if live.settled is None:
         live.settled = _settled_before(core, live)
